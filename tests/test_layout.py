@@ -1,4 +1,7 @@
-"""No package has more than 15 modules, and each module of more than 350 lines has a reason."""
+"""No package has more than 15 modules, and each module of more than 350 lines has a reason.
+
+Tests may be longer: a file has all tests of one module of the code, most of it tables of cases.
+"""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from .errors import UserError
 from .model_file import ModelFile, format_shape, integer_inputs
 
 Array = np.ndarray[Any, Any]
+# By the version of the .npy format. Version 3.0 is only for names of fields beyond Latin-1.
 HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
