@@ -14,7 +14,6 @@ import jax
 import numpy as np
 
 import jconv
-from jconv.command.model_file import choose_sizes, integer_inputs
 
 from ..shared.timing import compute_inline, medians, once
 from .manifest import BATCH, Inputs, Recorded, examples
@@ -66,8 +65,7 @@ def try_file(path: Path, supplied: str, recorded: Recorded | None, only_loads: b
 
 def _inputs(model: Any) -> Inputs:
     """The shapes of inputs that a model accepts, with a batch, and the rows of embeddings."""
-    shapes = choose_sizes(model, {name: tuple(shape) for name, shape in model.named_shapes().items()}, None)
-    rows = integer_inputs(model)
+    shapes, rows = model.accepted_shapes(), model.integer_inputs()
     return tuple(((BATCH, *shapes[name]), rows.get(name)) for name in model.inputs)
 
 

@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 
 from ..keras.read.file import MAX_BYTES
 from .errors import UserError
-from .model_file import ModelFile, format_shape, integer_inputs
+from .model_file import ModelFile, format_shape
 
 Array = np.ndarray[Any, Any]
 # By the version of the .npy format. Version 3.0 is only for names of fields beyond Latin-1.
@@ -40,7 +40,7 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int | None = None) -> di
             f"{path.name} has arrays {', '.join(sorted(content)) or 'none'}; the model's inputs are {', '.join(names)}"
         )
     arrays: dict[str, Array] = {name: content[name] for name in names}
-    integers = integer_inputs(file.model)
+    integers = file.model.integer_inputs()
     for name, array in arrays.items():
         what = path.name if len(arrays) == 1 else f"{name} in {path.name}"
         _check(what, array, file.shapes[name], name in integers)

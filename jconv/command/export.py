@@ -12,21 +12,11 @@ import jax.numpy as jnp
 
 from ..atomic_files import write_file
 from ..model.graph import Model
+from ..model.nodes import TRIAL_LENGTHS, fill_sizes
 from . import export_stream
 from .arrays import check_output
 from .errors import UserError, first_line
-from .model_file import (
-    TRIAL_LENGTHS,
-    ModelFile,
-    Shapes,
-    choose_sizes,
-    fill_sizes,
-    format_shapes,
-    has_open_size,
-    integer_inputs,
-    load_model,
-    why_refused,
-)
+from .model_file import ModelFile, Shapes, choose_sizes, format_shapes, has_open_size, load_model
 from .program import check_flatbuffers, export_function
 
 ANY = "any"
@@ -87,7 +77,7 @@ def _export_first(file: ModelFile, options: argparse.Namespace) -> tuple[Any, Si
 
 def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | None) -> Any:
     model, params, state, _ = file
-    integers = integer_inputs(model)
+    integers = model.integer_inputs()
     scope = jax.export.SymbolicScope(signature.constraints)
     x: Any = {
         name: jax.ShapeDtypeStruct(
@@ -117,14 +107,14 @@ def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signat
     if not has_open_size(shapes) and options.length is None:
         description, why_fixed = f"{examples}, the file's {'length' if axes else 'shapes'}", ""
         if axes:
-            reason = why_refused(model, _with_length(shapes, axes, TRIAL_LENGTHS[0]))
+            reason = model.why_refused(_with_length(shapes, axes, TRIAL_LENGTHS[0]))
             why_fixed = reason or "the program needs a fixed length"
         yield Signature(_to_texts(batch, fill_sizes(shapes, 0)), [], description, why_fixed)
 
 
 def _length_axes(model: Model, shapes: Shapes) -> dict[str, int]:
     """The length axis of each input that has one: the open axis, or else axis 0 of several axes or of integers."""
-    integers = integer_inputs(model)
+    integers = model.integer_inputs()
     axes = {}
     for name, shape in shapes.items():
         if None in shape:
@@ -145,7 +135,7 @@ def _open_length(
         return None
 
     def is_accepted(length: int) -> bool:
-        return why_refused(model, _with_length(shapes, axes, length)) is None
+        return model.why_refused(_with_length(shapes, axes, length)) is None
 
     trial = next(filter(is_accepted, TRIAL_LENGTHS), None)
     if trial is None:

@@ -26,7 +26,7 @@ from ..model.channels_first import length_first
 from ..model.streaming import Stream
 from ..model.timing import ratios
 from .errors import UserError, first_line
-from .model_file import ModelFile, format_shape, integer_inputs, load_model
+from .model_file import ModelFile, format_shape, load_model
 from .program import export_function
 
 MAX_FIRST_SAMPLES = 2**24
@@ -149,7 +149,7 @@ class StreamedModel:
 
     def _chunk(self, samples: int) -> Any:
         """The shape and type of a chunk, as a dict for several inputs."""
-        model, integers = self.file.model, integer_inputs(self.file.model)
+        model, integers = self.file.model, self.file.model.integer_inputs()
         length_last = length_first(model).length_last
         chunks = {}
         for name, shape in self.file.shapes.items():

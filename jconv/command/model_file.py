@@ -7,13 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..keras import load
-from ..layers.base import Layer
-from ..layers.dense import Embedding
 from ..model.graph import Model, Tree
+from ..model.nodes import fill_sizes
 from .errors import UserError
-
-# The lengths that are tried, in this order, for a model with an open length.
-TRIAL_LENGTHS = tuple(2**n for n in range(6, 21))
 
 Shapes = dict[str, Any]
 
@@ -45,24 +41,6 @@ def has_open_size(shapes: Shapes) -> bool:
     return any(None in shape for shape in shapes.values())
 
 
-def fill_sizes(shapes: Shapes, length: int) -> dict[str, tuple[int, ...]]:
-    """The shapes with `length` for each open size.
-
-    >>> fill_sizes({"x": (None, 3), "y": (5,)}, 100)
-    {'x': (100, 3), 'y': (5,)}
-    """
-    return {name: tuple(length if size is None else size for size in shape) for name, shape in shapes.items()}
-
-
-def why_refused(model: Model, shapes: Shapes) -> str | None:
-    """The reason why a model does not accept inputs of these shapes; None if it does."""
-    try:
-        model.output_shapes(shapes)
-    except ValueError as error:
-        return str(error)
-    return None
-
-
 def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, tuple[int, ...]]:
     """The shapes with `length` for each open size; if `length` is None, with a length that the model accepts.
 
@@ -75,29 +53,13 @@ def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, 
             )
         return fill_sizes(shapes, 0)
     if length is not None:
-        if reason := why_refused(model, fill_sizes(shapes, length)):
+        if reason := model.why_refused(fill_sizes(shapes, length)):
             raise UserError(f"--length {length}: {reason}")
         return fill_sizes(shapes, length)
-    for trial in TRIAL_LENGTHS:
-        if why_refused(model, fill_sizes(shapes, trial)) is None:
-            return fill_sizes(shapes, trial)
-    raise UserError("found no length that the model accepts; set one with --length")
-
-
-def integer_inputs(model: Model) -> dict[str, int]:
-    """The inputs that an embedding reads, with the number of rows of the smallest such embedding."""
-    rows: dict[str, int] = {}
-    for node in reversed(model.nodes):
-        limit = _embedding_rows(node.layer) or rows.get(node.name)
-        if limit:
-            rows |= {name: min(limit, rows.get(name, limit)) for name in node.inputs}
-    return {name: rows[name] for name in model.inputs if name in rows}
-
-
-def _embedding_rows(layer: Any) -> int | None:
-    while not isinstance(layer, Embedding) and isinstance(getattr(layer, "layer", None), Layer):
-        layer = layer.layer
-    return layer.input_dim if isinstance(layer, Embedding) else None
+    try:
+        return model.accepted_shapes(shapes)
+    except ValueError as error:
+        raise UserError("found no length that the model accepts; set one with --length") from error
 
 
 def format_shapes(shapes: Shapes, batch: str = "") -> str:

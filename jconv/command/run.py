@@ -15,7 +15,7 @@ from numpy.lib.format import open_memmap
 from ..atomic_files import temporary_folder
 from .arrays import Array, cast_input, check_output, read_inputs
 from .errors import UserError
-from .model_file import integer_inputs, load_model
+from .model_file import load_model
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     _check_suffix(output, model.outputs)
     check_output(output, {"model": options.file, "input": options.input})
     x = read_inputs(options.input, file, options.max_bytes)
-    integers = integer_inputs(model)
+    integers = model.integer_inputs()
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
 
     def compute(start: int) -> dict[str, Array]:

@@ -26,7 +26,7 @@ from .deviations import (
     without_activations,
 )
 from .errors import UserError
-from .model_file import ModelFile, choose_sizes, format_shapes, integer_inputs, load_model
+from .model_file import ModelFile, choose_sizes, format_shapes, load_model
 
 PASSED, DEVIATES = 0, 1
 # How many of the worst nodes of each column are shown.
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _inputs(options: argparse.Namespace, file: ModelFile) -> dict[str, Any]:
-    integers = integer_inputs(file.model)
+    integers = file.model.integer_inputs()
     if options.input is not None:
         inputs = read_inputs(options.input, file, options.max_bytes)
         return {name: cast_input(array, name, name in integers) for name, array in inputs.items()}

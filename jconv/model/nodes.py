@@ -8,11 +8,15 @@ from typing import Any
 
 from ..hints import did_you_mean, meant, shown
 from ..layers.base import Layer, Shape, format_names, name_node_in_errors
+from ..layers.dense import Embedding
 from ..layers.nesting import remove_call_options
 from ..reference.activations import ACTIVATIONS
 
 Tree = dict[str, dict[str, Any]]
 """Arrays by node key and name."""
+
+TRIAL_LENGTHS = tuple(2**n for n in range(6, 21))
+"""The lengths that are tried, in this order, for a model with an open length."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,66 @@ class LayerGraph:
         """Each node's output shape for one example, by the node's name."""
         shapes = self.all_shapes(input_shape)
         return {node.name: shapes[node.name] for node in self.nodes}
+
+    def accepted_shapes(self, input_shape: Any = None) -> dict[str, tuple[int, ...]]:
+        """A shape without open sizes for one example of each input: the first of some lengths that the model accepts.
+
+        Args:
+          input_shape: as in `init`, with None for each open size.
+
+        Raises:
+          ValueError: if the model accepts none of the lengths 64, 128, 256, ..., 1,048,576, and if no shape is known.
+
+        >>> from jconv.layers import Conv1D
+        >>> from jconv.model import sequential
+        >>> sequential([Conv1D(4, 100)], input_shape=(None, 2)).accepted_shapes()
+        {'input': (128, 2)}
+        """
+        shapes, reason = self.named_shapes(input_shape), None
+        for length in TRIAL_LENGTHS:
+            trial = fill_sizes(shapes, length)
+            reason = self.why_refused(trial)
+            if reason is None:
+                return trial
+        raise ValueError(f"the model accepts no length of 64, 128, 256, ..., 1048576; the last error: {reason}")
+
+    def why_refused(self, input_shape: Any) -> str | None:
+        """The reason why the model does not accept inputs of this shape; None if it does."""
+        try:
+            self.all_shapes(input_shape)
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def integer_inputs(self) -> dict[str, int]:
+        """The inputs that an embedding reads, by name, with the number of rows of the smallest such embedding.
+
+        >>> from jconv.layers import Embedding
+        >>> from jconv.model import sequential
+        >>> sequential([Embedding(20, 8)]).integer_inputs()
+        {'input': 20}
+        """
+        rows: dict[str, int] = {}
+        for node in reversed(self.nodes):
+            limit = _embedding_rows(node.layer) or rows.get(node.name)
+            if limit:
+                rows |= {name: min(limit, rows.get(name, limit)) for name in node.inputs}
+        return {name: rows[name] for name in self.inputs if name in rows}
+
+
+def fill_sizes(shapes: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]]:
+    """The shapes with `length` for each open size.
+
+    >>> fill_sizes({"x": (None, 3), "y": (5,)}, 100)
+    {'x': (100, 3), 'y': (5,)}
+    """
+    return {name: tuple(length if size is None else size for size in shape) for name, shape in shapes.items()}
+
+
+def _embedding_rows(layer: Any) -> int | None:
+    while not isinstance(layer, Embedding) and isinstance(getattr(layer, "layer", None), Layer):
+        layer = layer.layer
+    return layer.input_dim if isinstance(layer, Embedding) else None
 
 
 def check_layer(name: str, layer: Any) -> None:

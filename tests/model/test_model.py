@@ -328,6 +328,26 @@ def test_errors_of_shapes_name_the_node() -> None:
             refused((4, 2))
 
 
+def test_accepted_shapes_fix_open_sizes() -> None:
+    model = sequential([jl.Conv1D(4, 100)], input_shape=(None, 2))
+    assert model.accepted_shapes() == {"input": (128, 2)}
+    assert model.accepted_shapes((500, 3)) == {"input": (500, 3)}
+    with pytest.raises(ValueError, match=r"accepts no length of 64, 128, 256, .*; the last error: node 'conv1d'"):
+        model.accepted_shapes((50, 2))
+    with pytest.raises(ValueError, match="input_shape must be given"):
+        sequential([jl.Conv1D(4, 100)]).accepted_shapes()
+
+
+def test_integer_inputs_have_the_rows_of_the_smallest_embedding() -> None:
+    nodes = (
+        Node("large", jl.Embedding(20, 4), ("ids",)),
+        Node("small", jl.Frozen(jl.Embedding(10, 4)), ("ids",)),
+        Node("real", jl.Conv1D(4, 1), ("x",)),
+        Node("sum", jl.Add(), ("large", "small", "real")),
+    )
+    assert Model(nodes, ("ids", "x"), ("sum",)).integer_inputs() == {"ids": 10}
+
+
 def test_a_shared_layer_needs_inputs_with_the_same_array_shapes() -> None:
     model = Model((Node("a", CONV, ("x",), "c"), Node("b", CONV, ("a",), "c")), ("x",), ("b",))
     message = (
