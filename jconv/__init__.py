@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .geometry import output_length as output_length
     from .inspect import Plan as Plan
     from .inspect import Tuning as Tuning
+    from .inspect import chosen_algorithms as chosen_algorithms
     from .inspect import cross_check as cross_check
     from .inspect import explain as explain
     from .inspect import tune as tune
@@ -43,6 +44,7 @@ _MODULES = {
     "Node": ".model",
     "Plan": ".inspect",
     "Tuning": ".inspect",
+    "chosen_algorithms": ".inspect",
     "conv1d": ".functional",
     "conv1d_transpose": ".functional",
     "conv_general_dilated": ".functional",
@@ -64,6 +66,7 @@ __all__ = [
     "Node",
     "Plan",
     "Tuning",
+    "chosen_algorithms",
     "conv1d",
     "conv1d_transpose",
     "conv_general_dilated",

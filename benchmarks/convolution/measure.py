@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from jconv.geometry import make_geometry
-from jconv.primitive.bilinear import OPERATION, choose_algorithm, forward_p, input_gradient_p, kernel_gradient_p
+import jconv
 
 from ..shared import timing
 from ..shared.machine import Ceilings
@@ -182,18 +180,8 @@ def algorithms(row: Row, o: Operands, algorithm: str = "auto") -> dict[str, str]
     """The algorithm of each operation; None for a transposed row."""
     if row.transposed:
         return None
-    geometry = make_geometry(row.length, row.kernel_size, **row.geometry, padding=row.amounts, groups=row.groups)
-    operands = {forward_p: (o.x, o.kernel), input_gradient_p: (o.y_bar, o.kernel), kernel_gradient_p: (o.x, o.y_bar)}
-    found = {}
-    for operation, pair in operands.items():
-        # Examples that share a kernel are a larger batch, except for the kernel gradient of each example.
-        has_ensemble = row.ensemble > 1 and (operation is kernel_gradient_p or not row.shared_kernel)
-        options: Any = {"geometry": geometry, "ensemble_ndim": int(has_ensemble)}
-        options |= {"algorithm": algorithm, "precision": None}
-        found[OPERATION[operation]] = choose_algorithm(
-            operation, *pair, **options, platform=jax.default_backend()
-        ).algorithm
-    return found
+    program = jax_sides.gradients(row, jax_sides.jconv_convolution(row, algorithm))
+    return {operation: choice.algorithm for operation, choice in jconv.chosen_algorithms(program, *o)}
 
 
 def warm_up() -> None:

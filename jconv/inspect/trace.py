@@ -11,28 +11,37 @@ from ..planner import Choice
 from ..primitive.bilinear import OPERATION, choose_algorithm
 
 
-def chosen_algorithms(function: Callable[..., Any], *arguments: Any) -> list[Choice]:
+def chosen_algorithms(function: Callable[..., Any], *arguments: Any) -> list[tuple[str, Choice]]:
     """Returns the planner's choices for the convolutions in `function(*arguments)`, on the default platform.
 
-    A convolution in the body of a loop counts once.
+    Nothing is computed or compiled. A convolution in the body of a loop counts once.
 
     Args:
         function: Any function that can be traced.
         *arguments: Its arguments. Arrays may be `jax.ShapeDtypeStruct`s.
 
     Returns:
-        One choice per convolution, in the order of the function.
+        For each convolution, in the order of the function, its operation (`"forward"`, `"input_gradient"` or
+        `"kernel_gradient"`) and the choice: `algorithm`, `reason`, `ratio` (the predicted time relative to lax, None
+        without measurements) and `loops_over_ensemble`.
 
-    >>> import jax.numpy as jnp
-    >>> from jconv import separable_conv1d
-    >>> params = {"depthwise_kernel": jnp.ones((4, 64, 1)), "pointwise_kernel": jnp.ones((1, 64, 64))}
-    >>> [choice.algorithm for choice in chosen_algorithms(separable_conv1d, params, jnp.ones((8, 512, 64)))]
-    ['shifts', 'lax']
+    >>> import jax
+    >>> from jconv import conv1d
+    >>> kernel, x = jax.ShapeDtypeStruct((4, 1, 64), "float32"), jax.ShapeDtypeStruct((8, 512, 64), "float32")
+    >>> def loss(kernel, x):
+    ...     return conv1d({"kernel": kernel}, x, groups=64).sum()
+    >>> [(operation, choice.algorithm) for operation, choice in chosen_algorithms(jax.grad(loss), kernel, x)]
+    [('forward', 'shifts'), ('kernel_gradient', 'shifts')]
     """
     platform = jax.default_backend()
     equations = iterate_equations(jax.make_jaxpr(function)(*arguments).jaxpr)
     return [
-        choose_algorithm(equation.primitive, *(v.aval for v in equation.invars), **equation.params, platform=platform)
+        (
+            OPERATION[equation.primitive],
+            choose_algorithm(
+                equation.primitive, *(v.aval for v in equation.invars), **equation.params, platform=platform
+            ),
+        )
         for equation in equations
         if equation.primitive in OPERATION
     ]

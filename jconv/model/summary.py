@@ -164,7 +164,7 @@ def _algorithms(node: Node, arrays: Any, input_shape: Any, batch: int) -> tuple[
         if unknown:
             return ()
         raise
-    return tuple(dict.fromkeys(UNKNOWN if unknown else choice.algorithm for choice in choices))
+    return tuple(dict.fromkeys(UNKNOWN if unknown else choice.algorithm for _, choice in choices))
 
 
 def _placeholder(batch: int, shape: Any) -> jax.ShapeDtypeStruct:
