@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import math
 import sys
 import time
@@ -27,13 +26,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jconv.algorithms import ALGORITHMS, OPERATIONS
-from jconv.geometry import Geometry, make_geometry
-from jconv.planner import AUTO, FASTEST, candidates, choose
-from jconv.planner.hardware import this_machine
-from jconv.planner.tree import DATA, features
-from jconv.primitive import bilinear
-from jconv.sizes import Sizes
+import jconv
+from jconv.planner import (
+    ALGORITHMS,
+    AUTO,
+    FASTEST,
+    OPERATIONS,
+    Geometry,
+    Sizes,
+    candidates,
+    choose,
+    features,
+    make_geometry,
+    save_trees,
+    this_machine,
+)
 from training.errors import UserError
 
 from .shared import command
@@ -110,17 +117,14 @@ def draw(random: np.random.Generator) -> Sizes:
 
 def time_algorithms(row: Row, names: list[str]) -> Row:
     """The row with the milliseconds of the named algorithms: medians, or the time of an algorithm's only call."""
-    s, g = row.sizes, row.sizes.geometry
-    x, kernel = (s.batch, g.length, s.in_channels), (g.kernel_size, s.in_per_group, s.out_channels)
-    y = (s.batch, g.out_length, s.out_channels)
+    x, kernel, y = _shapes(row.sizes)
     shapes = {"forward": (x, kernel), "input_gradient": (y, kernel), "kernel_gradient": (x, y)}[row.operation]
     random = np.random.default_rng(0)
-    operands = [jnp.asarray(random.standard_normal(shape), jnp.float32) for shape in shapes]
-    run = partial(getattr(bilinear, row.operation), geometry=g)
+    operands = [jnp.asarray(random.standard_normal(shape.shape), shape.dtype) for shape in shapes]
 
     def compiled(name: str, count: int) -> Callable[[], Any]:
         a, *others = operands[0], *count * operands[1:]
-        program = jax.jit(partial(_repeat, partial(run, algorithm=name))).lower(a, *others).compile()
+        program = jax.jit(partial(_repeat, operation_function(row, name))).lower(a, *others).compile()
         return lambda: jax.block_until_ready(program(a, *others))
 
     with ThreadPoolExecutor(this_machine().cores) as pool:
@@ -138,6 +142,30 @@ def time_algorithms(row: Row, names: list[str]) -> Row:
     times = {name: 1e3 * first[name] for name in names}
     times |= {name: timing.milliseconds / count for name, timing in timings.items()}
     return row._replace(times={name: float(f"{ms:.4g}") for name, ms in times.items()})
+
+
+def operation_function(row: Row, algorithm: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The operation as a function of its two operands, with the named algorithm."""
+    x, kernel, _ = _shapes(row.sizes)
+    g = row.sizes.geometry
+    options: Any = {"stride": g.stride, "padding": (g.low, g.high), "dilation": g.dilation, "groups": g.groups}
+
+    def forward(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jconv.conv1d({"kernel": kernel}, x, algorithm=algorithm, **options)
+
+    functions: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
+        "forward": forward,
+        "input_gradient": lambda y_bar, kernel: jax.linear_transpose(lambda x: forward(x, kernel), x)(y_bar)[0],
+        "kernel_gradient": lambda x, y_bar: jax.linear_transpose(lambda kernel: forward(x, kernel), kernel)(y_bar)[0],
+    }
+    return functions[row.operation]
+
+
+def _shapes(s: Sizes) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """x, the kernel and y."""
+    g = s.geometry
+    x, kernel = (s.batch, g.length, s.in_channels), (g.kernel_size, s.in_per_group, s.out_channels)
+    return tuple(jax.ShapeDtypeStruct(a, jnp.float32) for a in (x, kernel, (s.batch, g.out_length, s.out_channels)))
 
 
 def _repeat(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -> list[jax.Array]:
@@ -217,9 +245,7 @@ def learn(options: argparse.Namespace) -> None:
         raise UserError("learn needs --processor, a text that the names of these processors contain")
     rows = [row for path in options.tables for row in read(path) if row.times.get("lax")]
     trees = {operation: learn_tree([row for row in rows if row.operation == operation]) for operation in OPERATIONS}
-    name = f"{options.processor.lower().replace(' ', '-')}-{options.cores}.json"
-    content = {"processor": options.processor, "cores": options.cores, "trees": trees}
-    (DATA / name).write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    save_trees(options.processor, options.cores, trees)
 
 
 def learn_tree(rows: Sequence[Row]) -> Any:

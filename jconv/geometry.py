@@ -141,9 +141,23 @@ def make_geometry(
 ) -> Geometry:
     """Checks the sizes and options of a convolution and returns its geometry.
 
+    Args:
+        length: Samples of the input.
+        kernel_size: Number of taps.
+        stride: Samples from one window to the next.
+        padding: As in `conv1d`.
+        dilation: Samples from one tap to the next.
+        groups: Number of groups of channels.
+
+    Returns:
+        The `Geometry`, with the padding as numbers.
+
     Raises:
         ValueError: A size is less than 1, or the padding is invalid.
         ShortInput: The padded input is shorter than the reach.
+
+    >>> make_geometry(100, 5, padding="causal")
+    Geometry(length=100, kernel_size=5, padding=(4, 0))
     """
     length, kernel_size = check_positive("length", length), check_positive("kernel_size", kernel_size)
     stride, dilation = check_positive("stride", stride), check_positive("dilation", dilation)

@@ -16,7 +16,7 @@ MODULES = [
     for package in ("jconv", "training")
     for path in sorted((ROOT / package).rglob("*.py"))
 ]
-PUBLIC_MODULES = ("jconv", "jconv.reference", "jconv.sharding")
+PUBLIC_MODULES = ("jconv", "jconv.planner", "jconv.reference", "jconv.sharding")
 FUNCTIONS = {
     f"{module}.{name}": function
     for module in PUBLIC_MODULES

@@ -1,5 +1,7 @@
 """The public names of `jconv`, which are imported at their first use."""
 
+import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 import jconv
 from tests.support.keras_crafted import archive, conv, functional
 
+ROOT = Path(__file__).parents[1]
 MODULES = {"layers", "ragged", "reference", "sharding", "slots", "streaming"}
 
 
@@ -21,6 +24,34 @@ def test_every_public_name_exists() -> None:
     for name in ("no_such_thing", "_private"):
         with pytest.raises(AttributeError, match=f"^module 'jconv' has no attribute '{name}'$"):
             getattr(jconv, name)
+
+
+def imported_names(path: Path) -> list[tuple[str, str | None]]:
+    """Module and name of each import in a file; without a name for `import module`."""
+    found: list[tuple[str, str | None]] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [(node.module, alias.name) for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("package", ["training", "benchmarks", "examples"])
+def test_other_packages_import_public_names(package: str) -> None:
+    public = {*jconv.__all__, "keras", "planner"}
+    private, count = [], 0
+    for path in (ROOT / package).rglob("*.py"):
+        for name, member in imported_names(path):
+            top, *rest = name.split(".")
+            if top != "jconv":
+                continue
+            count += 1
+            module = importlib.import_module(name)
+            is_public = not rest or (len(rest) == 1 and rest[0] in public)
+            if not (is_public and (member is None or member in (public if not rest else module.__all__))):
+                private.append(f"{path.relative_to(ROOT)}: {name} {member or ''}")
+    assert count > 3 and private == []
 
 
 def test_modules_do_not_replace_functions() -> None:

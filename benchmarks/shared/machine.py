@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jconv.planner.hardware import cores, processor
+from jconv.planner import cores, this_machine
 from training.errors import UserError
 
 from ..convolution.rows import Row
@@ -76,7 +76,7 @@ def describe(device: Any) -> dict[str, Any]:
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "platform": device.platform,
         "device": device.device_kind,
-        "cpu": processor(),
+        "cpu": this_machine().processor,
         "cores": cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from ..planner import AUTO, check_algorithm
+from ..planner.choose import AUTO, check_algorithm
 
 # It is part of the keys of JAX's caches, so that functions that were compiled outside of a context are traced again.
 _meaning_of_auto: Any = jax.make_user_context(AUTO)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..layers.base import Activation
 from ..layers.nesting import model_with_algorithm
 from ..model.graph import Model, Tree
-from ..planner import AUTO, check_algorithm
+from ..planner.choose import AUTO, check_algorithm
 from .files.container import open_contents
 from .files.errors import KerasFileError, error_context
 from .read.file import MAX_BYTES, CustomLayers, read_arrays, read_graph

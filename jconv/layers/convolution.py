@@ -21,7 +21,7 @@ from ..geometry import (
     reach,
     transposed_geometry,
 )
-from ..planner import check_algorithm
+from ..planner.choose import check_algorithm
 from ..ragged.sequences import make_sequences
 from ..streaming.buffers import StreamOptions
 from ..streaming.timing import OutputTiming, convolution_timing, transposed_timing

@@ -5,7 +5,7 @@ This is a pure function: it measures and stores nothing. The measurements are in
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..algorithms import ALGORITHMS, matmul, polyphase, toeplitz
 from ..algorithms.shared.operands import space_to_depth_geometry
@@ -16,7 +16,10 @@ from ..sizes import Sizes
 from .hardware import UNKNOWN, Hardware
 from .tree import Leaf, trees, walk
 
-AUTO, FASTEST = "auto", "fastest"
+AUTO: Final = "auto"
+"""The option of the user that allows every local algorithm."""
+FASTEST: Final = "fastest"
+"""The option of the user that allows every algorithm."""
 
 # Algorithms that consist of XLA convolutions. Under vmap XLA merges these into one grouped convolution, which is slow
 # on CPUs, so an ensemble is computed in a loop.
@@ -59,7 +62,13 @@ class Choice(NamedTuple):
 
 
 def check_algorithm(algorithm: str) -> None:
-    """Raises `ValueError` unless `algorithm` is `"auto"`, `"fastest"` or the name of an algorithm.
+    """Checks the option of the user.
+
+    Args:
+        algorithm: Any value.
+
+    Raises:
+        ValueError: It is not `"auto"`, `"fastest"` or the name of an algorithm.
 
     >>> check_algorithm("lax")
     """
@@ -93,6 +102,9 @@ def choose(
             `primitive.partitioning` computes the part of one device; `sizes` are then the sizes of that part.
         allow_tiles: Whether algorithms with tiles may be chosen.
         hardware: The processor and its cores.
+
+    Returns:
+        The `Choice`: the algorithm, the reason, and the predicted time relative to lax.
 
     >>> from jconv.geometry import Geometry
     >>> epyc = Hardware("AMD EPYC", cores=2)
@@ -165,7 +177,12 @@ def _best(leaf: Leaf, names: list[str], is_short: bool, others: str) -> Choice:
 def candidates(operation: str, sizes: Sizes) -> list[str]:
     """Returns the algorithms to measure for an operation.
 
-    Algorithms that do the same as another one with more work or memory are left out.
+    Args:
+        operation: One of `OPERATIONS`.
+        sizes: The sizes of one convolution.
+
+    Returns:
+        Names in `ALGORITHMS`, without algorithms that do the same as another one with more work or memory.
 
     >>> from jconv.geometry import Geometry
     >>> candidates("forward", Sizes(Geometry(512, 4, stride=4), 8, 16, 16))

@@ -16,12 +16,15 @@ class Hardware(NamedTuple):
     cores: int
 
 
-# For programs of several processes: their machines may differ, but all of them must choose the same algorithms.
 UNKNOWN = Hardware("unknown", 2)
+"""For programs of several processes: their machines may differ, but all of them must choose the same algorithms."""
 
 
 def cores() -> int:
     """Returns the number of cores that this process may use.
+
+    Returns:
+        The size of the process's CPU affinity where the system has one, otherwise the number of cores.
 
     >>> cores() >= 1
     True
@@ -46,6 +49,9 @@ def processor() -> str:
 @cache
 def this_machine() -> Hardware:
     """Returns the hardware of this process.
+
+    Returns:
+        The processor's name and the number of cores, read once.
 
     >>> this_machine() == Hardware(processor(), cores())
     True

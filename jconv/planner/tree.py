@@ -35,7 +35,18 @@ class Leaf(NamedTuple):
 
 
 def features(sizes: Sizes) -> dict[str, int]:
-    """Returns the values that the nodes of the trees compare with their thresholds."""
+    """Returns the values that the nodes of the trees compare with their thresholds.
+
+    Args:
+        sizes: The sizes of one convolution.
+
+    Returns:
+        The values by name, always in the same order.
+
+    >>> from jconv.geometry import Geometry
+    >>> features(Sizes(Geometry(100, 3), batch=2, in_channels=4, out_channels=8))["terms"]
+    12
+    """
     s, g = sizes, sizes.geometry
     return {
         "rows": s.batch * g.out_length,
@@ -76,6 +87,29 @@ def _format_range(feature: str, lower: int, upper: int | None) -> str:
     if upper is None:
         return f"{feature} at least {lower}"
     return f"{feature} {lower}" if lower == upper else f"{feature} {lower} to {upper}"
+
+
+def save_trees(processor: str, cores: int, trees: dict[str, Any], folder: Path | None = None) -> Path:
+    """Writes trees to a file.
+
+    Args:
+        processor: Words that the names of these processors contain.
+        cores: The number of cores that the trees were measured with.
+        trees: A tree for each operation.
+        folder: The folder of the file; by default the data of this package, which the planner reads.
+
+    Returns:
+        The path of the file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_trees("AMD EPYC", 4, {}, Path(folder)).name
+    'amd-epyc-4.json'
+    """
+    path = (folder or DATA) / f"{processor.lower().replace(' ', '-')}-{cores}.json"
+    content = {"processor": processor, "cores": cores, "trees": trees}
+    path.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
+    return path
 
 
 @cache

@@ -31,6 +31,7 @@ from ..algorithms import ALGORITHMS, lax_autodiff
 from ..algorithms.shared.no_fusion import isolate, merge_singleton_axes
 from ..geometry import Geometry
 from ..planner import cache, hardware
+from ..planner.choose import POINTWISE_IS_MATMUL
 from ..sizes import Sizes
 from ..version import __version__
 from .jax_context import (
@@ -323,7 +324,7 @@ def _lower(primitive: Primitive, on_cpu: bool, ctx: Any, a: Any, b: Any, *, geom
         function = _make_function(primitive, choice, geometry, ensemble_ndim, precision, on_cpu)
         # XLA fuses neither matrix products nor its own convolution, so these need no call. Its partitioner cannot split
         # a call. The kernel gradient by `lax` also transposes its operands, which may be fused.
-        is_product = geometry.pointwise and choice.algorithm in planner.POINTWISE_IS_MATMUL
+        is_product = geometry.pointwise and choice.algorithm in POINTWISE_IS_MATMUL
         is_convolution = choice.algorithm == "lax" and primitive is not kernel_gradient_p
         if not on_cpu or partitioned or is_product or is_convolution:
             return function(a, b)

@@ -29,7 +29,7 @@ from ..checks import KERNEL, SEPARABLE_KERNELS, check_dtype, check_params
 from ..functional.convolution import conv1d, conv1d_transpose, depthwise_conv1d, separable_conv1d
 from ..geometry import check_positive, is_integer, pad_amounts
 from ..hints import check_names
-from ..planner import AUTO, check_algorithm
+from ..planner.choose import AUTO, check_algorithm
 from ..slots import check_slots, clear_unassigned, take_rows, uneven_sessions
 from .buffers import (
     MAX_GATHER_BYTES,

@@ -103,7 +103,7 @@ def test_a_learned_tree_chooses_the_fastest_algorithm(tmp_path, monkeypatch):
                 sizes = SMALL._replace(batch=batch, geometry=Geometry(40, taps))
                 rows.append(command.Row(sizes, operation, {"lax": 1.0, "shifts": 0.5 if taps < 8 else 2.0}))
     write(tmp_path / "table.csv", rows)
-    monkeypatch.setattr(command, "DATA", tmp_path)
+    monkeypatch.setattr(tree, "DATA", tmp_path)
     monkeypatch.setattr(command, "DRAWN", 200)
     assert command.main(["learn", str(tmp_path / "table.csv"), "--processor", "Some Chip", "--cores", "4"]) == 0
     table = json.loads((tmp_path / "some-chip-4.json").read_text(encoding="utf-8"))

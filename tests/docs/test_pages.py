@@ -125,6 +125,7 @@ def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: P
         jconv.flax.linen,
         jconv.flax.nnx,
         jconv.keras,
+        jconv.planner,
         jconv.torch,
         training.api,
         training.estimators,

@@ -22,7 +22,7 @@ import jconv
 from benchmarks import sharding
 from jconv import planner
 from jconv.algorithms import ALGORITHMS
-from jconv.planner import USES_XLA_CONVOLUTION
+from jconv.planner.choose import USES_XLA_CONVOLUTION
 from tests.sharding.test_sharding import close
 from tests.support.paths import ROOT
 from tests.support.settings import algorithms_for

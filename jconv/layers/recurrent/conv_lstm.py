@@ -13,7 +13,7 @@ import numpy as np
 from ... import reference
 from ...functional import convolution
 from ...geometry import Padding, check_positive, make_geometry, pad_amounts
-from ...planner import check_algorithm
+from ...planner.choose import check_algorithm
 from ...reference.activations import ALONG_LAST
 from ..activations.activation_option import jax_activation, numpy_activation
 from ..base import Activation, Array, Arrays, Layer, Params, Shape, check_sizes_known, name_layer_in_errors
