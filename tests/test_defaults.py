@@ -171,9 +171,9 @@ def test_explain_and_summary_use_the_default() -> None:
     network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
     with default_algorithm("fastest"):
         assert chosen_algorithms(jconv.depthwise_conv1d, params, x) == chosen
-        assert chosen[0].algorithm in network.summary(batch=1)
+        assert chosen[0][1].algorithm in network.summary(batch=1)
         assert trace_conv1d(PARAMS, X).algorithm == "fastest"
-    assert chosen[0].algorithm not in network.summary(batch=1)
+    assert chosen[0][1].algorithm not in network.summary(batch=1)
 
 
 def test_default_algorithm_has_the_outputs_of_the_explicit_algorithm() -> None:
