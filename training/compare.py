@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import MISTAKE, Parser, UserError
-from .run import run_folder
+from .run import durable, run_folder
 from .run.comparison import Run, read, row, text
 
 DESCRIPTION = """\
@@ -73,10 +73,8 @@ def _draw(runs: Sequence[Run], path: Path) -> None:
     content = curves_of_runs(
         {run.name: run.curves for run in runs}, {run.results["score_name"] for run in runs}, path.suffix[1:].lower()
     )
-    try:
-        run_folder.write(path.parent, path.name, content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written to: {error.strerror or error}") from None
+    with run_folder.writable(path):
+        durable.write(path, content)
 
 
 def _parser() -> argparse.ArgumentParser:

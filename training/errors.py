@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -28,6 +29,20 @@ class Parser(argparse.ArgumentParser):
         """Print the error and exit with code 2."""
         print(f"{self.prog.rpartition('.')[2]}: {message}; --help explains the options", file=sys.stderr)
         raise SystemExit(MISTAKE)
+
+
+def first_line(error: BaseException, most: int | None = None) -> str:
+    """The first line of an error's message, at most `most` characters of it; without a message the error's class."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+
+
+def require(message: str, *modules: str) -> None:
+    """Raise `UserError` with the message unless all modules of optional dependencies can be imported."""
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    except ImportError:
+        raise UserError(message) from None
 
 
 def tell(message: str) -> None:

@@ -6,10 +6,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -19,9 +19,9 @@ import jconv
 from .commands import folds
 from .commands.from_options import build_run, dtype_for
 from .core import devices, diverged, ensemble, loop, stopping
-from .core.learner import Learner, Progress, init_learner
+from .core.learner import Learner, Progress, Row, init_learner
 from .core.plan import Plan, steps_per_epoch
-from .errors import MISTAKE, UserError, tell
+from .errors import MISTAKE, UserError, require, tell
 from .options.options import HYDRA, Options, parse
 from .proof import proof
 from .run import durable, interrupt, outcome, processes, resume, run_folder
@@ -29,10 +29,6 @@ from .run.config import config, recorded_options
 from .run.outcome import Exit
 from .tasks import Task
 from .views import report, tensorboard, tracker
-
-# The module imports Orbax, an optional dependency.
-if TYPE_CHECKING:
-    from .run.checkpoints import Checkpoints
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -47,15 +43,15 @@ class TrainingResult(NamedTuple):
     """The result of the training loop.
 
     `progress` is the state at its end, `signal` the signal that stopped it, `diverged` the message if it diverged,
-    `began_after` the number of epochs that earlier processes completed, and `failed_saves` the checkpoints that could
-    not be written.
+    `began_after` the number of epochs that earlier processes completed, and `failed_saves` the list of the checkpoints
+    that could not be written, which is complete when the checkpoints are closed.
     """
 
     progress: Progress
     signal: signal.Signals | None = None
     diverged: str | None = None
     began_after: int = 0
-    failed_saves: tuple[dict[str, Any], ...] = ()
+    failed_saves: Sequence[dict[str, Any]] = ()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,34 +82,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: Options, before: Callable[[bool, str], None] | None = None, *, group: processes.ProcessGroup) -> Exit:
     """Lock the run folder and run in it. `before(is_new, task)` is called after the checks, before the first write."""
     if options.model == HYDRA:
-        return _run_hydra(options, before)
+        require(HYDRA_EXTRA, "matplotlib", "sklearn")
+        from .estimators import hydra_run
+
+        return hydra_run.run(options, before)
     began = time.perf_counter()
-    _check_extras(options)
+    require(EXTRA, "matplotlib", "orbax.checkpoint", "tqdm")
+    if options.tensorboard:
+        require(tensorboard.EXTRA, "tensorboardX")
+    if options.tracker:
+        require(tracker.EXTRA, "mlflow")
     mesh = devices.make_mesh(options.devices, options.shard_length, options.device)
     # Locked before the checks, so that no other process can change the folder between them and the end of the run.
     with run_folder.locked(options.out):
-        return _run_locked(options, before, group, mesh, began)
+        task, plan, learner = _begin(options, before, mesh)
+        return _run_in_folder(options, group, task, plan, learner, began)
 
 
-def _run_hydra(options: Options, before: Callable[[bool, str], None] | None) -> Exit:
-    try:
-        import matplotlib
-        import sklearn
-    except ImportError:
-        raise UserError(HYDRA_EXTRA) from None
-    del matplotlib, sklearn
-    from .estimators import hydra_run
-
-    return hydra_run.run(options, before)
-
-
-def _run_locked(
-    options: Options,
-    before: Callable[[bool, str], None] | None,
-    group: processes.ProcessGroup,
-    mesh: Mesh | None,
-    began: float,
-) -> Exit:
+def _begin(
+    options: Options, before: Callable[[bool, str], None] | None, mesh: Mesh | None
+) -> tuple[Task, Plan, Learner]:
+    """Check the options and the locked folder, and write or keep `config.json`: the task, plan and initial learner."""
     earlier = run_folder.config_to_resume(options.out) if options.resume else None
     if not options.resume:
         run_folder.check(options.out, options.overwrite)
@@ -134,7 +123,7 @@ def _run_locked(
     print(opening, flush=True)
     if mesh is not None:
         print(f"devices    {devices.describe(mesh)}, {plan.batch_size} examples a batch", flush=True)
-    return _run_in_folder(options, group, task, plan, learner, began)
+    return task, plan, learner
 
 
 def _run_in_folder(
@@ -165,9 +154,12 @@ def _run_in_folder(
         stopped = not early and len(rows) < plan.epochs and finished.signal is not None
         status = outcome.DIVERGED if finished.diverged else outcome.STOPPED if stopped else outcome.DONE
         summary = outcome.outcome(options.out, status, task, plan, rows, found, worst, seconds, finished.began_after)
-        summary["failed_saves"] = list(finished.failed_saves)
-        summary |= {"command": options.command, "given": options.given}
-        summary["date"] = datetime.now().astimezone().isoformat(timespec="seconds")
+        summary |= {
+            "failed_saves": finished.failed_saves,
+            "command": options.command,
+            "given": options.given,
+            "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
         with run_folder.writable(options.out):
             results.write_summary(options.out, task, summary)
         if options.tracker:
@@ -175,7 +167,7 @@ def _run_in_folder(
         received = processes.any_signal(interrupted())
     if early:
         print(report.early_line(plan, rows), flush=True)
-    print(report.closing(task, found, worst, seconds, options.out), flush=True)
+    print(outcome.closing(summary), flush=True)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")
     if stopped:
@@ -187,78 +179,69 @@ def _run_in_folder(
     return Exit(FAILED if finished.diverged else code, summary)
 
 
-def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[tuple[str, float], bool]:
+def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[dict[str, Any], bool]:
     """Run the gradient proof, or take its result from the run to resume: the worst deviation, and whether it passed."""
     earlier = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
     if earlier and earlier.get("passed"):
-        worst = earlier["worst"]["of"], earlier["worst"]["deviation"]
-        print(f"gradients  {report.worst_line(worst)}, when the run began", flush=True)
-        return worst, True
+        print(f"gradients  {report.worst_line(**earlier['worst'])}, when the run began", flush=True)
+        return earlier["worst"], True
     # The first model of an ensemble is enough: the others differ only in the values of their params.
     one = learner if plan.members == 1 else ensemble.select_member(learner, 0)
     proved = proof.prove(task, one.params, one.state, plan.seed)
+    content = proof.as_json(proved)
     with run_folder.writable(options.out):
-        run_folder.write_json(options.out, run_folder.GRADIENTS, proof.as_json(proved))
+        run_folder.write_json(options.out, run_folder.GRADIENTS, content)
     print(report.proof_line(proved), flush=True)
-    return proved.worst(), not proved.failures()
+    return content["worst"], content["passed"]
 
 
 def _train(
     options: Options, task: Task, plan: Plan, start: Learner, interrupted: Callable[[], signal.Signals | None]
 ) -> TrainingResult:
     from .run import checkpoints
-
-    with checkpoints.opened(options.out / run_folder.CHECKPOINTS, options.checkpoint_every) as kept:
-        finished = _train_with(kept, options, task, plan, start, interrupted)
-    return finished._replace(failed_saves=tuple(kept.failed))
-
-
-def _train_with(
-    kept: Checkpoints,
-    options: Options,
-    task: Task,
-    plan: Plan,
-    start: Learner,
-    interrupted: Callable[[], signal.Signals | None],
-) -> TrainingResult:
     from .views.progress import progress_display
 
-    mesh = devices.mesh_of(start)
-    restored = processes.broadcast_progress(kept.restore(start), start) if options.resume else None
-    progress = restored or Progress(start, ())
-    began_after = len(progress.rows)
-    if options.resume:
-        print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
+    with checkpoints.opened(options.out / run_folder.CHECKPOINTS, options.checkpoint_every) as kept:
+        restored = processes.broadcast_progress(kept.restore(start), start) if options.resume else None
+        progress = restored or Progress(start, ())
+        began_after = len(progress.rows)
+        result = TrainingResult(progress, began_after=began_after, failed_saves=kept.failed)
+        if options.resume:
+            print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
-    def progress_at(most: int) -> Progress:
-        """The newest checkpoint after at most that many epochs, else the initial state."""
-        first = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
-        return processes.broadcast_progress(kept.restore(first, most), first) or Progress(first, ())
+        def progress_at(most: int) -> Progress:
+            """The newest checkpoint after at most that many epochs, else the initial state."""
+            first = devices.replicate(init_learner(task, plan, dtype_for(options)), devices.mesh_of(start))
+            return processes.broadcast_progress(kept.restore(first, most), first) or Progress(first, ())
 
-    steps, score = steps_per_epoch(task, plan), task.score_name
-    events = options.out / run_folder.TENSORBOARD if options.tensorboard else None
-    record = options.out / run_folder.TRACKER if options.tracker else None
-    with (
-        tensorboard.opened(events, score, began_after, task.validation is not None) as log_events,
-        tracker.opened(record, recorded_options(options, plan), score, durable.write) as log_row,
-        progress_display(plan.epochs, steps, score, began_after) as show,
-    ):
-        rows, stop = progress.rows, None
-        try:
-            for after in loop.train(task, plan, progress):
-                progress, rows = after, after.rows
-                show(rows[-1])
-                log_events(rows[-1])
-                log_row(rows[-1])
-                stop = processes.any_signal(interrupted())
-                if stop:
-                    break
-                kept.offer(progress)
-        except loop.Diverged as bad:
-            found = diverged.locate(task, plan, bad, progress_at)
-            return TrainingResult(Progress(found.learner, rows), diverged=found.message, began_after=began_after)
-    kept.save(progress, wait=True)
-    return TrainingResult(progress, signal.Signals(stop) if stop else None, began_after=began_after)
+        score = task.score_name
+        with ExitStack() as stack:
+            logs: list[Callable[[Row], None]] = []
+            if options.tensorboard:
+                events = options.out / run_folder.TENSORBOARD
+                opened = tensorboard.opened(events, score, began_after, task.validation is not None)
+                logs.append(stack.enter_context(opened))
+            if options.tracker:
+                record = options.out / run_folder.TRACKER
+                opened = tracker.opened(record, recorded_options(options, plan), score, durable.write)
+                logs.append(stack.enter_context(opened))
+            show = stack.enter_context(progress_display(plan.epochs, steps_per_epoch(task, plan), score, began_after))
+            try:
+                for after in loop.train(task, plan, progress):
+                    result = result._replace(progress=after)
+                    for log in (show, *logs):
+                        log(after.rows[-1])
+                    stop = processes.any_signal(interrupted())
+                    if stop:
+                        result = result._replace(signal=signal.Signals(stop))
+                        break
+                    kept.offer(after)
+            except loop.Diverged as bad:
+                found = diverged.locate(task, plan, bad, progress_at)
+                last = Progress(found.learner, result.progress.rows)
+                return result._replace(progress=last, diverged=found.message)
+        kept.save(result.progress, wait=True)
+        return result
 
 
 def _device(kind: str | None) -> Any:
@@ -268,20 +251,6 @@ def _device(kind: str | None) -> Any:
         return jax.default_device(jax.local_devices(backend=kind)[0])
     except RuntimeError:
         raise UserError(f"--device {kind}: JAX finds no {kind} here") from None
-
-
-def _check_extras(options: Options) -> None:
-    try:
-        import matplotlib
-        import orbax.checkpoint
-        import tqdm
-    except ImportError:
-        raise UserError(EXTRA) from None
-    del matplotlib, orbax, tqdm
-    if options.tensorboard:
-        tensorboard.check()
-    if options.tracker:
-        tracker.check()
 
 
 if __name__ == "__main__":

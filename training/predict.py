@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import io
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,11 +15,11 @@ import numpy as np
 
 from .arrays import Array
 from .data import datasets
-from .errors import MISTAKE, Parser, UserError
+from .errors import MISTAKE, Parser, UserError, require
 from .estimators import hydra_ridge
 from .estimators.hydra_ridge import TrainedHydra
 from .options.options import CHANNELS
-from .run import run_folder, trained
+from .run import durable, run_folder, trained
 from .run.trained import Trained
 
 DESCRIPTION = """\
@@ -97,8 +96,7 @@ def exported(network: Trained) -> bytes:
 
     Raises `UserError` without the package flatbuffers, which JAX needs to write it.
     """
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise UserError("jax.export needs flatbuffers to write a program: pip install flatbuffers")
+    require("jax.export needs flatbuffers to write a program: pip install flatbuffers", "flatbuffers")
     import jax.export
 
     length, channels = network.shape
@@ -216,7 +214,7 @@ def _predict_file(options: argparse.Namespace, network: Trained | TrainedHydra) 
 
 def _write(path: Path, content: bytes) -> None:
     with run_folder.writable(path.parent):
-        run_folder.write(path.parent, path.name, content)
+        durable.write(path, content)
 
 
 def _parser() -> argparse.ArgumentParser:

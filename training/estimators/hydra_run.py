@@ -77,7 +77,7 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
             summary = _summary(options, results, seconds)
             run_folder.write_json(options.out, run_folder.RESULTS, summary)
             run_folder.write(options.out, run_folder.REPORT, _page(options.out, config, summary).encode())
-    print(report.closing_table("accuracy", results, seconds, options.out), flush=True)
+    print(outcome.closing(summary, has_gradients=False), flush=True)
     return Exit(0, summary)
 
 

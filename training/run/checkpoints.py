@@ -31,7 +31,7 @@ import orbax.checkpoint as ocp
 
 from ..core import devices
 from ..core.learner import Learner, Progress, Row
-from ..errors import UserError, tell
+from ..errors import UserError, first_line, tell
 from ..options.types import Interval
 from ..run import processes
 from . import durable
@@ -297,4 +297,4 @@ def _line(error: BaseException) -> str:
         if number := re.search(r"os_error_code='(\d+)'", str(cause)):
             return os.strerror(int(number[1]))
         cause = cause.__cause__ or cause.__context__
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+    return first_line(error, 120)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jconv
+from jconv import planner
 
 from ..core import loop
 from ..core.learner import Learner
@@ -137,8 +137,9 @@ def environment(packages: Sequence[str]) -> dict[str, Any]:
     device = next(iter(jnp.zeros(()).devices()))
     return {
         "platform": device.platform,
-        "hardware": _processor() if device.platform == "cpu" else device.device_kind,
-        "cores": _core_count(),
+        "hardware": planner.this_machine().processor if device.platform == "cpu" else device.device_kind,
+        # The last digits of what XLA computes depend on it.
+        "cores": planner.cores(),
         "xla_flags": xla_flags(os.environ.get("XLA_FLAGS", "")),
         "versions": {"jconv": jconv.__version__, **{name: importlib.metadata.version(name) for name in packages}},
     }
@@ -164,17 +165,3 @@ def program(task: Task, plan: Plan, learner: Learner) -> str:
     )
     epoch: Any = loop.make_epoch(task, plan)
     return hashlib.sha256(epoch.lower(learner, epoch_key(plan, 0), examples).as_text().encode()).hexdigest()
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
-
-
-def _core_count() -> int:
-    """The number of cores that this process may use. The last digits of what XLA computes depend on it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

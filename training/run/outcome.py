@@ -1,4 +1,4 @@
-"""The results of a run: the content of `results.json`, which `--json` prints too."""
+"""The results of a run: the content of `results.json`, which `--json` prints too, and the table at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core import stopping
 from ..core.learner import Row
 from ..core.plan import Plan
 from ..tasks import Task
-from ..views.report import Result
+from ..views.report import Result, aligned, worst_line
 from .run_folder import PARTS
 
 DONE, STOPPED, DIVERGED, NOT_PROVED = "done", "interrupted", "diverged", "not proved"
@@ -30,15 +30,15 @@ def outcome(
     plan: Plan,
     rows: Sequence[Row],
     results: dict[str, Result],
-    proof: tuple[str, float] | None,
+    proof: dict[str, Any] | None,
     seconds: dict[str, float],
     began_after: int,
 ) -> dict[str, Any]:
     """Loss, scores and baseline on each part of the data, with epochs and seconds.
 
-    `proof` is the name and value of the largest deviation, None if nothing was proved. `seconds` has the time of each
-    stage of this process, which started after `began_after` epochs. The best epoch has the lowest value of the loss
-    that the plan watches.
+    `proof` has the largest deviation and the name of what has it, None if nothing was proved. `seconds` has the time of
+    each stage of this process, which started after `began_after` epochs. The best epoch has the lowest value of the
+    loss that the plan watches.
     """
     return {
         "run": str(run),
@@ -50,7 +50,7 @@ def outcome(
         "score_name": task.score_name,
         **{part: numbers(results.get(part)) for part in PARTS},
         "baseline": _baseline(task),
-        "proof": proof and {"of": proof[0], "deviation": proof[1]},
+        "proof": proof,
         "seconds": seconds,
     }
 
@@ -72,3 +72,46 @@ def numbers(result: Result | None) -> dict[str, Any] | None:
     if result.members:
         more["members"] = [{"loss": loss, "score": score} for loss, score in result.members]
     return {"loss": result.loss, "score": result.score, **more}
+
+
+def closing(results: dict[str, Any], has_gradients: bool = True) -> str:
+    """The text at the end of a run with these results: a table, the proof of its gradients, the times and the files."""
+    parts = [part for part in PARTS if results[part]]
+    table = aligned([["", *parts], *result_rows(results, "mean overlap (IoU)")], left=[0])
+    proof = worst_line(**results["proof"]) if results["proof"] else "not proved: --skip-proof"
+    folder = Path(results["run"])
+    files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
+    return "\n".join(
+        [
+            "",
+            *(f"  {line}" for line in table),
+            "",
+            *([f"gradients  {proof}"] if has_gradients else []),
+            f"seconds    {sum(results['seconds'].values()):.1f} ({stages(results)})",
+            f"files      {folder}: {files}",
+        ]
+    )
+
+
+def result_rows(results: dict[str, Any], overlap: str) -> list[list[str]]:
+    """Loss, score and more, with the baseline, of each part of the data; `overlap` is the name of the mean overlap."""
+    parts = [results[part] for part in PARTS if results[part]]
+    score = results["score_name"].replace("_", " ")
+    fields = {"loss": "loss", score: "score"} | ({overlap: "mean_overlap"} if "mean_overlap" in parts[0] else {})
+    rows = [[name, *(number_text(part[field]) for part in parts)] for name, field in fields.items()]
+    for number, each in enumerate(zip(*(part.get("members", ()) for part in parts), strict=True), 1):
+        rows.append([f"{score} of member {number}", *(number_text(own["score"]) for own in each)])
+    if baseline := results["baseline"]:
+        of, field = ("loss", "losses") if "losses" in baseline else (score, "scores")
+        rows.append([f"{baseline['name']}, {of}", *map(number_text, baseline[field])])
+    return rows
+
+
+def stages(results: dict[str, Any]) -> str:
+    """The seconds of each stage of a run."""
+    return ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in results["seconds"].items())
+
+
+def number_text(value: Any) -> str:
+    """A number of `results.json` with four decimals; there it is text if it is not finite."""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..tasks import Task
 from ..views import html_page, report
-from . import run_folder
+from . import outcome, run_folder
 
 CAPTIONS = {
     run_folder.CURVES: ("Curves", "Loss and score after each epoch, smoothed over the raw values, and learning rate."),
@@ -66,9 +64,7 @@ def page(folder: Path, task: Task) -> str:
         ("Command", html_page.code(results["command"]) if "command" in results else ""),
         (
             "Results",
-            result_table(results, task.baseline, task.baseline_name, task.baseline_of)
-            + html_page.line(_proof(results))
-            + html_page.line(_epochs_and_seconds(results)),
+            result_table(results) + html_page.line(_proof(results)) + html_page.line(_epochs_and_seconds(results)),
         ),
         ("Classes", class_table(results)),
         *pictures.items(),
@@ -141,23 +137,12 @@ def _target(task: Task) -> str:
     return f"forecast of {task.forecast_target.horizon} samples of channel {channels} from {task.train.x.shape[1]}"
 
 
-def result_table(
-    results: dict[str, Any], baseline: Sequence[float] = (), baseline_name: str = "", baseline_of: str = "loss"
-) -> str:
+def result_table(results: dict[str, Any]) -> str:
     """Loss, score and more of each part of the data, with a baseline for each part."""
     parts = [part for part in run_folder.PARTS if results[part]]
-    score = _spaced(results["score_name"])
-    fields = {"loss": "loss", score: "score"}
-    if any("mean_overlap" in results[part] for part in parts):
-        fields["mean overlap (intersection over union)"] = "mean_overlap"
-    rows = [[name, *(_number(results[part][field]) for part in parts)] for name, field in fields.items()]
-    for number, each in enumerate(zip(*(results[part].get("members", ()) for part in parts), strict=True), 1):
-        rows.append([f"{score} of member {number}", *(_number(own["score"]) for own in each)])
-    if baseline:
-        of = "loss" if baseline_of == "loss" else score
-        rows.append([f"{baseline_name}, {of}", *map(_number, baseline)])
+    rows = outcome.result_rows(results, "mean overlap (intersection over union)")
     if all("calibration" in results[part] for part in parts):
-        errors = (_number(results[part]["calibration"]["error"]) for part in parts)
+        errors = (outcome.number_text(results[part]["calibration"]["error"]) for part in parts)
         rows.append(["expected calibration error", *errors])
     return html_page.table(["", *parts], rows, numbers=parts)
 
@@ -181,17 +166,15 @@ def _proof(results: dict[str, Any]) -> str:
     proof = results["proof"]
     if proof is None:
         return "The gradients were not proved: --skip-proof."
-    words = report.worst_line((proof["of"], float(proof["deviation"])))
-    return f"Gradients proved before training: {words}."
+    return f"Gradients proved before training: {report.worst_line(**proof)}."
 
 
 def _epochs_and_seconds(results: dict[str, Any]) -> str:
-    seconds = ", ".join(f"{what} {value:.1f}" for what, value in results["seconds"].items())
     before = results["began_after_epoch"]
     resumed = f" The seconds are those after epoch {before}, where the run was resumed." if before else ""
     best = results["best_epoch"]
     lowest = "" if best is None else f"The {results['watched']} loss was lowest in epoch {best}. "
-    return f"{lowest}Seconds: {seconds}.{resumed}"
+    return f"{lowest}Seconds: {outcome.stages(results)}.{resumed}"
 
 
 def _layers(folder: Path, task: Task) -> tuple[str, dict[str, str]]:
@@ -204,8 +187,7 @@ def _layers(folder: Path, task: Task) -> tuple[str, dict[str, str]]:
     for node in task.model.nodes:
         arrays = [*params.get(node.key, {}).values(), *state.get(node.key, {}).values()]
         count, is_shared = sum(array.size for array in arrays), bool(arrays) and node.key in counted
-        read = [shapes[name] for name in node.inputs]
-        flops = node.layer.flops(read if node.layer.has_several_inputs else read[0])
+        flops = node.layer.flops(node.select(shapes))
         size, operations = size + count * (not is_shared), operations + flops
         counted.add(node.key)
         words = "shared" if is_shared else f"{count:,}"
@@ -222,11 +204,3 @@ def _layers(folder: Path, task: Task) -> tuple[str, dict[str, str]]:
 
 def _fraction(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) and math.isfinite(value) else str(value)
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")

@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 
 from ..core import devices
 from ..core.learner import Learner, Progress, Row
-from ..errors import UserError, tell
+from ..errors import UserError, first_line, tell
 from ..options.options import Options
 
 # Seconds in which all processes must connect, and at the end disconnect.
@@ -62,8 +62,8 @@ def joined(options: Options) -> Iterator[ProcessGroup]:
                     group.begin(ready=False)
             jax.distributed.shutdown()
         except jax.errors.JaxRuntimeError as error:
-            why = str(error).splitlines()[0][:150]
-            tell(f"process {options.process_id}: another process of the run has died ({why}); --resume continues")
+            why = f"another process of the run has died ({first_line(error, 150)})"
+            tell(f"process {options.process_id}: {why}; --resume continues")
             # Immediately: JAX's own shutdown waits for the dead processes.
             os._exit(FAILED)
 
@@ -112,7 +112,7 @@ def _connect(options: Options) -> None:
         # Connect now: the first connection has a limit of 30 seconds, later operations wait.
         multihost_utils.sync_global_devices("joined")
     except (ValueError, RuntimeError) as error:
-        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        why = first_line(error, 200)
         needs = "" if options.coordinator else "; --process-id and --coordinator are needed where JAX knows no cluster"
         raise UserError(f"--processes {options.processes}: they do not connect: {why}{needs}") from None
 

@@ -17,7 +17,7 @@ from ..arrays import Array
 from ..core import ensemble
 from ..data.datasets import sample_mask
 from ..data.scaling import normalize_samples
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..networks import NETWORKS, variable_length
 from . import run_folder
 
@@ -83,8 +83,8 @@ def read_arrays(folder: Path) -> tuple[Any, Any]:
     except OSError as error:
         raise UserError(f"{folder / run_folder.PARAMS}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{folder / run_folder.PARAMS}: cannot be read, it is empty or damaged: {reason}") from None
+        why = f"it is empty or damaged: {first_line(error)}"
+        raise UserError(f"{folder / run_folder.PARAMS}: cannot be read, {why}") from None
 
 
 def _trained(folder: Path, config: dict[str, Any], params: Any, state: Any) -> Trained:

@@ -15,7 +15,7 @@ from jconv.layers import Dense, GlobalAveragePooling1D
 from ..arrays import Array, Tree
 from ..networks import variable_length
 from ..tasks import Examples, Task
-from .style import WIDTH, png, short
+from .style import WIDTH, label_grid, png, short
 
 COLORS = "coolwarm"
 COLUMNS = 2
@@ -51,8 +51,6 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
     # Channels may overlap where one of them has rare peaks.
     low, high = np.quantile(shown.x, [0.005, 0.995])
     step = 0.0 if channels == 1 else float(high - low)
-    for axes in grid.flat[len(picked) :]:
-        axes.set_axis_off()
     for axes, number, series, own, logit, label in zip(
         grid.flat, picked, shown.x, evidence, logits, shown.y, strict=False
     ):
@@ -68,11 +66,7 @@ def class_activation_map(task: Task, params: Tree, state: Tree, examples: Exampl
         stride = -(-channels // LABELED)
         middle, numbers = (low + high) / 2, range(0, channels, stride)
         grid[0, 0].set_yticks([middle - number * step for number in numbers], [str(number + 1) for number in numbers])
-    for axes in grid.flat[: len(picked)][-COLUMNS:]:
-        axes.xaxis.set_tick_params(labelbottom=True)
-        axes.set_xlabel("sample", fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("channel" if channels > 1 else "standardized value", fontsize=8)
+    label_grid(grid, len(picked), "channel" if channels > 1 else "standardized value", size=8)
     place = lower.subplots()
     place.set_box_aspect(0.03)
     bar = figure.colorbar(ScalarMappable(scale, COLORS), cax=place, orientation="horizontal", extend="both")

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ..arrays import Array
 from ..tasks import Examples, Task
-from .style import FAINT, TEST, TRAIN, WIDTH, png
+from .style import FAINT, TEST, TRAIN, WIDTH, label_grid, png
 
 ROWS, COLUMNS = 3, 2
 
@@ -30,10 +30,7 @@ def forecasts(task: Task, examples: Examples, output: Array, part: str) -> bytes
         axes.plot(future[[0, -1]], last, color="black", lw=0.8, ls=":", label=task.baseline_name)
         axes.set_title(f"{part} window {index + 1}", fontsize=9)
         axes.grid(alpha=0.3)
-    for axes in grid[-1]:
-        axes.set_xlabel("sample")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("standardized value", fontsize=8)
+    label_grid(grid, grid.size, "standardized value")
     figure.legend(
         *grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False, fontsize=8
     )

@@ -1,9 +1,8 @@
-"""What `training.fit` prints: a summary at the start, the result of the proof, and a table at the end."""
+"""What `training.fit` prints: a summary at the start, the result of the proof, and why training ended early."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -79,7 +78,7 @@ def proof_line(proof: Proof) -> str:
     if failures:
         lines = [f"gradients  NOT proved, these deviate by more than {THRESHOLD:.0e}:"]
         return "\n".join(lines + [f"           {value:.1e}  {what}" for what, value in failures.items()])
-    return f"gradients  {worst_line(proof.worst())}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
+    return f"gradients  {worst_line(*proof.worst())}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
 
 
 def early_line(plan: Plan, rows: Sequence[Row]) -> str:
@@ -88,39 +87,6 @@ def early_line(plan: Plan, rows: Sequence[Row]) -> str:
     words = f"no lower {plan.watch} loss for {epochs} epoch{'' if epochs == 1 else 's'}"
     kept = "initial params, since no loss was finite," if best is None else f"params of epoch {best}"
     return f"stopped    after epoch {len(rows)} of {plan.epochs}: {words}; the {kept} were kept"
-
-
-def closing(
-    task: Task, results: dict[str, Result], worst: tuple[str, float] | None, seconds: dict[str, float], folder: Path
-) -> str:
-    """The table at the end of a run."""
-    score = task.score_name.replace("_", " ")
-    rows = _result_rows(score, results)
-    if task.kind == "segment":
-        rows += [["mean overlap (IoU)", *(f"{result.mean_overlap or 0:.4f}" for result in results.values())]]
-    for number, each in enumerate(zip(*(result.members for result in results.values()), strict=True), 1):
-        rows += [[f"{score} of member {number}", *(f"{value:.4f}" for _, value in each)]]
-    if task.baseline:
-        of = "loss" if task.baseline_of == "loss" else score
-        rows += [[f"{task.baseline_name}, {of}", *(f"{value:.4f}" for value in task.baseline)]]
-    gradients = f"gradients  {worst_line(worst) if worst else 'not proved: --skip-proof'}"
-    return "\n".join(["", *_table(rows), "", gradients, *_seconds_and_files(seconds, folder)])
-
-
-def closing_table(score_name: str, results: dict[str, Result], seconds: dict[str, float], folder: Path) -> str:
-    """The table at the end of a run that trained no network."""
-    return "\n".join(["", *_table(_result_rows(score_name, results)), "", *_seconds_and_files(seconds, folder)])
-
-
-def _result_rows(score: str, results: dict[str, Result]) -> list[list[str]]:
-    rows = [["", *results]]
-    rows += [["loss", *(f"{result.loss:.4f}" for result in results.values())]]
-    rows += [[score, *(f"{result.score:.4f}" for result in results.values())]]
-    return rows
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"  {line}" for line in aligned(rows, left=[0])]
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> list[str]:
@@ -135,13 +101,6 @@ def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> list[str
     return ["  ".join(side(cell, width) for side, cell, width in zip(sides, row, widths, strict=True)) for row in rows]
 
 
-def _seconds_and_files(seconds: dict[str, float], folder: Path) -> list[str]:
-    parts = ", ".join(f"{what} {value:.1f}" for what, value in seconds.items())
-    files = ", ".join(sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")))
-    return [f"seconds    {sum(seconds.values()):.1f} ({parts})", f"files      {folder}: {files}"]
-
-
-def worst_line(worst: tuple[str, float]) -> str:
+def worst_line(of: str, deviation: float) -> str:
     """The largest deviation, and the name of the loss, tensor or layer that has it."""
-    what, value = worst
-    return f"worst relative deviation {value:.1e} ({what})"
+    return f"worst relative deviation {deviation:.1e} ({of})"

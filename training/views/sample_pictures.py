@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from ..arrays import Array
 from ..tasks import Examples, Task
 from .series_pictures import MOST_CLASSES
-from .style import FAINT, TEST, TRAIN, WIDTH, class_colors, legend_label, png
+from .style import FAINT, TEST, TRAIN, WIDTH, class_colors, label_grid, legend_label, png
 
 ROWS, COLUMNS = 3, 2
 
@@ -22,14 +22,12 @@ def denoised(examples: Examples, output: Array, part: str) -> bytes:
     """Six series spread over the set: noisy, clean, and denoised (`output`); of several channels the first."""
     figure = Figure(figsize=(WIDTH, 6.6), layout="constrained")
     grid = figure.subplots(ROWS, COLUMNS, sharex=True, sharey=True)
-    for axes, index, own in _shown(grid, examples):
+    for axes, index, own in _shown(grid, examples, "standardized value"):
         axes.plot(examples.x[index, own, 0], color=FAINT, lw=0.8, label="with noise")
         axes.plot(examples.y[index, own, 0], color=TRAIN, lw=1.6, label="clean")
         axes.plot(output[index, own, 0], color=TEST, lw=1.4, ls="--", label="denoised")
         axes.set_title(f"{part} series {index + 1}", fontsize=9)
         axes.grid(alpha=0.3)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("standardized value", fontsize=8)
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return png(figure)
 
@@ -66,13 +64,9 @@ def segmented(task: Task, examples: Examples, output: Array, part: str) -> bytes
     return png(figure)
 
 
-def _shown(grid: Any, examples: Examples) -> Iterator[tuple[Any, int, slice]]:
+def _shown(grid: Any, examples: Examples, unit: str = "") -> Iterator[tuple[Any, int, slice]]:
     """Axes, index and samples (without padding) of each series that is shown; unused axes are switched off."""
     count = min(grid.size, len(examples.x))
-    for axes in grid.flat[count:]:
-        axes.set_axis_off()
+    label_grid(grid, count, unit)
     for axes, index in zip(grid.flat, np.linspace(0, len(examples.x) - 1, count).astype(int), strict=False):
         yield axes, int(index), slice(None if examples.lengths is None else examples.lengths[index])
-    for axes in grid.flat[max(0, count - COLUMNS) : count]:
-        axes.xaxis.set_tick_params(labelbottom=True)
-        axes.set_xlabel("sample")

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from ..arrays import Array
 from ..tasks import Examples
 from . import embeddings as vectors
-from .style import CLASS_COLORS, MARKERS, TEST, TRAIN, WIDTH, legend_label, png, short
+from .style import CLASS_COLORS, MARKERS, TEST, TRAIN, WIDTH, label_grid, legend_label, png, short
 
 SHOWN = 12
 COLUMNS = 2
@@ -46,8 +46,6 @@ def misclassified(
     rows = -(-len(picked) // COLUMNS)
     figure = Figure(figsize=(WIDTH, 1.7 * rows + 1.0), layout="constrained")
     grid = figure.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
-    for axes in grid.flat[len(picked) :]:
-        axes.set_axis_off()
     means = {number: _mean(training.at(training.y == number)) for number in {*y[picked], *predicted[picked]}}
     for axes, index in zip(grid.flat, picked, strict=False):
         true, guess = int(y[index]), int(predicted[index])
@@ -59,11 +57,7 @@ def misclassified(
         axes.set_title(f"series {index + 1}\n{names}", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
-    for axes in grid.flat[: len(picked)][-COLUMNS:]:
-        axes.xaxis.set_tick_params(labelbottom=True)
-        axes.set_xlabel("sample", fontsize=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(unit, fontsize=8)
+    label_grid(grid, len(picked), unit, size=8)
     styles = (("the series", "black", "-"), ("mean of its class", TRAIN, "--"), ("mean of the predicted", TEST, ":"))
     handles = [Line2D([], [], color=color, ls=style, label=word) for word, color, style in styles]
     shown = f"; the {SHOWN} most wrong" if len(wrong) > SHOWN else ""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
@@ -43,8 +44,22 @@ def log_scale(axes: Any) -> None:
 def class_colors(count: int) -> Array:
     """A color for each class, (count, 4)."""
     if count <= len(CLASS_COLORS):
-        return np.array([[int(name[i : i + 2], 16) / 255 for i in (1, 3, 5)] + [1.0] for name in CLASS_COLORS[:count]])
+        return to_rgba_array(CLASS_COLORS[:count])
     return colormaps["tab20" if count <= 20 else "turbo"](np.arange(count) if count <= 20 else np.linspace(0, 1, count))
+
+
+def label_grid(grid: Any, count: int, unit: str = "", size: float | None = None) -> None:
+    """Label a grid of axes, of which the first `count` show a series each: samples below, the unit at the left.
+
+    The other axes are switched off. `size` is the font size below, by default Matplotlib's.
+    """
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    for axes in grid.flat[max(0, count - grid.shape[1]) : count]:
+        axes.xaxis.set_tick_params(labelbottom=True)
+        axes.set_xlabel("sample", fontsize=size)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(unit, fontsize=8)
 
 
 def short(name: str, most: int = 14) -> str:

@@ -12,31 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from ..core.learner import Row
-from ..errors import UserError, tell
+from ..errors import tell
 
-
-def check() -> None:
-    """Raise `UserError` unless tensorboardX is installed."""
-    try:
-        import tensorboardX
-    except ImportError:
-        raise UserError('--tensorboard needs tensorboardX: pip install "tensorboardX>=2.6,<3"') from None
-    del tensorboardX
+EXTRA = '--tensorboard needs tensorboardX: pip install "tensorboardX>=2.6,<3"'
 
 
 @contextmanager
-def opened(
-    folder: Path | None, score_name: str, done: int, has_validation: bool = False
-) -> Iterator[Callable[[Row], None]]:
-    """Within the block, the yielded function writes the row of an epoch; without a folder it does nothing.
+def opened(folder: Path, score_name: str, done: int, has_validation: bool = False) -> Iterator[Callable[[Row], None]]:
+    """Within the block, the yielded function writes the row of an epoch.
 
     Training, test and, if there is one, validation are separate runs in subfolders, so that TensorBoard shows their
     curves in one picture. Events that a killed process wrote after the first `done` epochs are discarded. A failure is
     printed once, and training continues without event files.
     """
-    if folder is None:
-        yield lambda row: None
-        return
     with ExitStack() as stack:
         try:
             write: Callable[[Row], None] | None = _writer(folder, score_name, done, has_validation, stack)

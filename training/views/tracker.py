@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.learner import Row
-from ..errors import UserError, tell
+from ..errors import UserError, first_line, tell
 
 EXTRA = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow>=3,<4"'
 EXPERIMENT = "jconv"
@@ -25,32 +25,20 @@ LONGEST = 6000
 STATUS = {"done": "FINISHED", "interrupted": "KILLED"}
 
 
-def check() -> None:
-    """Raise `UserError` unless MLflow is installed."""
-    try:
-        import mlflow  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        raise UserError(EXTRA) from None
-    del mlflow
-
-
 @contextmanager
 def opened(
-    record: Path | None, options: Mapping[str, Any], score_name: str, write: Callable[[Path, bytes], None]
+    record: Path, options: Mapping[str, Any], score_name: str, write: Callable[[Path, bytes], None]
 ) -> Iterator[Callable[[Row], None]]:
     """Begin or continue a run in MLflow; within the block, the yielded function logs the row of an epoch.
 
-    `record` is the file with the run's ID, which `write` writes, or None for no tracking. `options` become the run's
-    parameters. Raises `UserError` if MLflow cannot begin the run.
+    `record` is the file with the run's ID, which `write` writes. `options` become the run's parameters. Raises
+    `UserError` if MLflow cannot begin the run.
     """
-    if record is None:
-        yield lambda row: None
-        return
     client, entities, failures = _mlflow()
     try:
         run_id = _begin(client, record, options, entities, write)
     except failures as error:
-        raise UserError(f"--tracker mlflow: {_first_line(error)}") from None
+        raise UserError(f"--tracker mlflow: {first_line(error, 200)}") from None
     is_lost = False
 
     def log(row: Row) -> None:
@@ -64,7 +52,7 @@ def opened(
             client.log_batch(run_id, metrics=metrics)
         except failures as error:
             is_lost = True
-            tell(f"nothing more is logged to MLflow: {_first_line(error)}; training continues")
+            tell(f"nothing more is logged to MLflow: {first_line(error, 200)}; training continues")
 
     yield log
 
@@ -79,7 +67,7 @@ def finish(record: Path, status: str) -> None:
                 client.log_artifact(run_id, str(path))
         client.set_terminated(run_id, STATUS.get(status, "FAILED"))
     except failures as error:
-        tell(f"the files were not added to MLflow: {_first_line(error)}")
+        tell(f"the files were not added to MLflow: {first_line(error, 200)}")
 
 
 def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
@@ -114,7 +102,3 @@ def _read_run_id(record: Path) -> str | None:
         return str(json.loads(record.read_text())["run_id"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -82,7 +82,8 @@ def folder(tmp_path, task):
         "training": Result(0.5, 0.75, np.zeros(1), classes=scores, calibration=certain),
         "test": Result(float("nan"), 0.625, np.zeros(1), classes=scores, calibration=certain),
     }
-    results = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, ("loss", 3e-14), {"training": 1.25}, 1)
+    worst = {"of": "loss", "deviation": 3e-14}
+    results = outcome.outcome(tmp_path, "interrupted", task, PLAN, ROWS, found, worst, {"training": 1.25}, 1)
     results |= {"command": "python -m training.fit --epochs 4", "given": {"--epochs": "4", "--x64": True}}
     run_folder.write_json(tmp_path, run_folder.RESULTS, results | {"date": "2026-11-30T12:00:00+00:00"})
     run_folder.write(tmp_path, run_folder.CURVES, curves.learning_curves(ROWS, task))

@@ -60,12 +60,6 @@ def test_a_resumed_run_discards_the_events_after_its_checkpoint(tmp_path):
     assert begun.step == first.step == 5 and begun.session_log.status == begun.session_log.START
 
 
-def test_without_the_option_nothing_is_written(tmp_path):
-    with tensorboard.opened(None, "accuracy", 0) as log:
-        log(_rows()[0])
-    assert not list(tmp_path.iterdir())
-
-
 def test_a_full_disk_is_reported_once_and_training_continues(tmp_path, monkeypatch, capsys):
     with tensorboard.opened(tmp_path, "accuracy", 0) as log:
 
