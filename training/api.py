@@ -62,10 +62,6 @@ __all__ = [
 ]
 
 
-# Series are predicted in batches, so that memory does not grow with their number.
-BATCH = 256
-
-
 class TrainedModel(NamedTuple):
     """A trained network with its params and state for `network.apply`, and a row for each epoch.
 
@@ -173,23 +169,20 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
     channels = model.described.shape[1]
     if x.ndim != 3 or x.shape[2] != channels:
         raise UserError(f"series must be (n, length, {channels}), got shape {x.shape}")
-    parts = [slice(at, at + BATCH) for at in range(0, len(x), BATCH)]
-    own = [None if lengths is None else np.asarray(lengths[part], np.int32) for part in parts]
+    lengths = None if lengths is None else np.asarray(lengths, np.int32)
     fixed, arrays = (model.network, model.described), (model.scaling, model.params, model.state)
-    found = [_predict_batch(*fixed, *arrays, x[part], some) for part, some in zip(parts, own, strict=True)]
-    return np.concatenate([np.asarray(predictions) for predictions in found])
+    return trained.predict_in_batches(partial(_predict_batch, *fixed, *arrays), x, lengths)
 
 
 def _described(task: Task, members: int) -> trained.Trained:
     """The fields of a task that `trained.predict` reads, without arrays, so that the result is hashable."""
-    length, channels = task.train.x.shape[1:]
     none: Any = ()
     return trained.Trained(
         name=task.kind,
         kind=task.kind,
         network="",
         outputs=0,
-        shape=(length, channels),
+        shape=task.train.x.shape[1:],
         classes=task.classes,
         scaling=none,
         normalize_series=task.normalize_series,
@@ -197,13 +190,6 @@ def _described(task: Task, members: int) -> trained.Trained:
         ahead=0 if task.forecast_target is None else task.forecast_target.horizon,
         channels=() if task.forecast_target is None else task.forecast_target.channels,
         members=members,
-        x64=False,
-        length=length,
-        is_fixed=task.train.lengths is None,
-        channels_first=False,
-        algorithm="auto",
-        params=None,
-        state=None,
     )
 
 

@@ -49,7 +49,6 @@ the training length, in the units of the data.
 
 exit codes: 0 done, 2 an error in an option or a file."""
 
-BATCH = 256
 ARRAYS = (".npy", ".npz")
 
 
@@ -86,9 +85,7 @@ def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = N
         x, lengths = _windows(network, x, lengths), None
     model = trained.model_for(network, x.shape[1], lengths)
     predict_batch = jax.jit(lambda x, lengths: trained.predict(network, model, x, lengths))
-    batches = (slice(at, at + BATCH) for at in range(0, len(x), BATCH))
-    parts = [predict_batch(x[batch], None if lengths is None else lengths[batch]) for batch in batches]
-    return np.concatenate([np.asarray(part) for part in parts])
+    return trained.predict_in_batches(predict_batch, x, lengths)
 
 
 def exported(network: Trained) -> bytes:
@@ -137,28 +134,26 @@ def _object(network: Trained | TrainedHydra, values: Array, length: int | None) 
 
 
 def _rows(network: Trained | TrainedHydra, found: Array, lengths: Array | None) -> Iterator[list[Any]]:
+    series = as_json(network, found, lengths)["series"]
     if network.kind == "classification":
         yield ["series", "class", *network.classes]
-        for number, probabilities in enumerate(found, start=1):
-            yield [number, network.classes[probabilities.argmax()], *map(_text, probabilities)]
+        for number, own in enumerate(series, start=1):
+            yield [number, own["class"], *map(_text, own["probabilities"].values())]
         return
     if network.kind == "regression":
         yield ["series", "prediction"]
-        yield from ([number, _text(value)] for number, value in enumerate(found, start=1))
+        yield from ([number, _text(own["prediction"])] for number, own in enumerate(series, start=1))
         return
-    if network.kind == "segment":
-        found = np.array(network.classes, object)[found.argmax(-1)][..., None]
-    several = found.shape[2] > 1
-    yield ["series", *(["channel"] if several else []), *range(1, found.shape[1] + 1)]
-    own = np.full(len(found), found.shape[1]) if lengths is None or network.kind == "forecast" else lengths
-    for number, (values, length) in enumerate(zip(found, own, strict=True), start=1):
-        for channel, line in enumerate(values.T, start=1):
-            padding = [""] * (len(line) - int(length))
-            yield [number, *([channel] if several else []), *map(_text, line[:length]), *padding]
+    longest, several = found.shape[1], network.kind != "segment" and found.shape[2] > 1
+    yield ["series", *(["channel"] if several else []), *range(1, longest + 1)]
+    for number, own in enumerate(series, start=1):
+        for channel, line in enumerate([own["classes"]] if network.kind == "segment" else own["values"], start=1):
+            padding = [""] * (longest - len(line))
+            yield [number, *([channel] if several else []), *map(_text, line), *padding]
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(float(value))
+    return value if isinstance(value, str) else repr(value)
 
 
 def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:

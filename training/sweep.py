@@ -25,7 +25,7 @@ from .options.types import whole
 from .run import comparison, outcome, resume, run_folder
 from .run.child import FIT, Children, pinned_to, split_cores
 from .run.config import recorded_options
-from .run.interrupt import EXIT_CODES
+from .run.interrupt import EXIT_CODES, handling_signals
 
 DESCRIPTION = """\
 Train a network for each cell of a grid: python -m training.fit with each combination of the values, one after the other
@@ -188,7 +188,8 @@ def _run(
     free: SimpleQueue[set[int]] = SimpleQueue()
     for share in split_cores(jobs):
         free.put(share)
-    with Children() as children, ThreadPoolExecutor(jobs) as pool:
+    children = Children()
+    with handling_signals(children.pass_on), ThreadPoolExecutor(jobs) as pool:
         running = {}
         for number, cell in enumerate(cells, 1):
             head = f"{number}/{len(cells)} {cell.name}"

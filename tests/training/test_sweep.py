@@ -19,6 +19,7 @@ from tests.support.paths import ROOT
 from training import fit, sweep
 from training.run import run_folder
 from training.run.child import FIT, Children, pinned_to, split_cores
+from training.run.interrupt import handling_signals
 
 SERIES = ["--data", "a.npz", "--model", "two-layer", "--epochs", "2", "--batch-size", "4", "--skip-proof"]
 
@@ -253,7 +254,8 @@ def test_a_signal_is_passed_on_to_all_children(tmp_path):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with Children() as children, ThreadPoolExecutor(2) as pool:
+    children = Children()
+    with handling_signals(children.pass_on), ThreadPoolExecutor(2) as pool:
 
         def run(code, log):
             return pool.submit(children.run, [sys.executable, "-c", code], log)

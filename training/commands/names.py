@@ -27,8 +27,8 @@ def listing() -> str:
     return "\n".join([*lines, "", installed])
 
 
-def error_message(arguments: Sequence[str], package: str = "training") -> str | None:
-    """The error message if Python was started with `-m` and a module of the package that is not a command; else None.
+def error_message(arguments: Sequence[str]) -> str | None:
+    """The error message if Python was started with `-m` and a module of `training` that is not a command; else None.
 
     >>> error_message(["python", "-m", "training.core.loop"]).partition(";")[0]
     'training.core.loop is not a command'
@@ -38,10 +38,10 @@ def error_message(arguments: Sequence[str], package: str = "training") -> str | 
     if "-m" not in arguments[:-1]:
         return None
     module = arguments[arguments.index("-m") + 1]
-    name = module.removeprefix(f"{package}.")
+    name = module.removeprefix("training.")
     if name == module or name in (*COMMANDS, "__main__"):
         return None
-    return f"{module} is not a command; the commands are {', '.join(f'{package}.{own}' for own in COMMANDS)}"
+    return f"{module} is not a command; the commands are {', '.join(f'training.{own}' for own in COMMANDS)}"
 
 
 def check() -> None:

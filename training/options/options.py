@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..core.optimizers import OPTIMIZERS
 from ..core.precision import PRECISIONS
@@ -157,12 +157,8 @@ def _parser(command: str) -> argparse.ArgumentParser:
         description=DESCRIPTION,
         epilog=EPILOG,
     )
-    for title, fill in GROUPS.items():
-        fill(parser.add_argument_group(title))
-    return parser
 
-
-def _add_data_and_model(group: Any) -> None:
+    group = parser.add_argument_group("data and model")
     add = group.add_argument
     add(
         "--data",
@@ -192,9 +188,7 @@ def _add_data_and_model(group: Any) -> None:
         help="ensemble size: networks with different seeds; default 1",
     )
 
-
-def _add_task(group: Any) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("task").add_argument
     add(
         "--task",
         choices=TASKS,
@@ -218,9 +212,7 @@ def _add_task(group: Any) -> None:
         help="change the series of each step: jitter=0.03, scaling=0.1, slice=0.9 (the share that is kept), warp=0.2",
     )
 
-
-def _add_optimization(group: Any) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("optimization").add_argument
     add("--epochs", type=whole(1), metavar="N", help="passes over the training set; default 400, for a forecast 60")
     add(
         "--batch-size",
@@ -247,9 +239,7 @@ def _add_optimization(group: Any) -> None:
         help="published settings: epochs, batch size, schedule, params kept",
     )
 
-
-def _add_loss(group: Any) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("loss and kept params").add_argument
     words = "default: the loss of the file, else cross-entropy for classes and squared-error for numbers"
     add("--loss", choices=LOSSES, help=words)
     add(
@@ -274,9 +264,7 @@ def _add_loss(group: Any) -> None:
     )
     add("--ema", type=share, metavar="DECAY", help="keep an exponential moving average of the params, as 0.999")
 
-
-def _add_computation(group: Any) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("computation").add_argument
     add("--device", choices=["cpu", "gpu"], help="default: the platform that JAX finds first")
     add(
         "--devices",
@@ -306,8 +294,7 @@ def _add_computation(group: Any) -> None:
     add("--x64", action="store_true", help="train in float64; the proof always uses float64")
     add("--skip-proof", action="store_true", help="train without proving the gradients first")
 
-
-def _add_folder(group: Any) -> None:
+    group = parser.add_argument_group("run folder")
     add = group.add_argument
     add("--out", type=Path, metavar="DIR", help="the run folder; default runs/DATA-MODEL-SEED")
     again = group.add_mutually_exclusive_group()
@@ -326,16 +313,7 @@ def _add_folder(group: Any) -> None:
     add("--json", action="store_true", help="print results.json at the end; everything else on standard error")
     add("--tensorboard", action="store_true", help="write event files of the curves to tensorboard/ in the run folder")
     add("--tracker", choices=TRACKERS, help="log options, curves and files, at the address in MLFLOW_TRACKING_URI")
-
-
-GROUPS: dict[str, Callable[[Any], None]] = {
-    "data and model": _add_data_and_model,
-    "task": _add_task,
-    "optimization": _add_optimization,
-    "loss and kept params": _add_loss,
-    "computation": _add_computation,
-    "run folder": _add_folder,
-}
+    return parser
 
 
 def _model(text: str) -> str:

@@ -14,11 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..errors import tell
-from .interrupt import EXIT_CODES
 
 _SCRIPT = f"""
 import sys
@@ -35,26 +33,15 @@ FIT = (sys.executable, "-P", "-c", _SCRIPT)
 
 
 class Children:
-    """Within its context, each Ctrl-C and SIGTERM is passed on to all running child processes.
+    """The running child processes. `pass_on` is a handler of signals that passes them on to all of these.
 
-    `signal` is the first of them, None before it; after it no process is started. Only the main thread receives
-    signals, so it must enter the context; other threads call `run`.
+    `signal` is the first signal, None before it; after it no process is started.
     """
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
         self._running: set[subprocess.Popen[Any]] = set()
         self._lock = threading.Lock()
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Children:
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._pass_on) for number in EXIT_CODES}
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
     def run(self, command: Sequence[str], log: Path) -> int | None:
         """The exit code of a command whose output goes to a file; None if a signal came before it started."""
@@ -77,7 +64,8 @@ class Children:
                     with self._lock:
                         self._running.remove(process)
 
-    def _pass_on(self, number: int, frame: Any) -> None:
+    def pass_on(self, number: int, frame: Any) -> None:
+        """Send a signal to all running processes."""
         with self._lock:
             self.signal = self.signal or signal.Signals(number)
             for process in self._running:

@@ -22,11 +22,27 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 @contextmanager
+def handling_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Within the block `handler` is called with the number of each Ctrl-C and SIGTERM.
+
+    Outside the main thread, to which Python delivers no signals, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number in EXIT_CODES}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
+
+
+@contextmanager
 def catching_signals() -> Iterator[Callable[[], signal.Signals | None]]:
     """Within the block the yielded function returns the first Ctrl-C or SIGTERM, None before it.
 
-    A second Ctrl-C ends the process immediately with exit code 130. Outside the main thread, to which Python delivers
-    no signals, nothing changes.
+    A second Ctrl-C ends the process immediately with exit code 130. Outside the main thread nothing changes.
 
     >>> with catching_signals() as interrupted:
     ...     signal.raise_signal(signal.SIGINT)
@@ -44,19 +60,17 @@ def catching_signals() -> Iterator[Callable[[], signal.Signals | None]]:
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     thread = threading.Thread(target=_listen, args=(receiver,), daemon=True)
-    before = {number: signal.signal(number, note) for number in EXIT_CODES}
-    former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    thread.start()
-    try:
-        yield lambda: seen[0] if seen else None
-    finally:
-        signal.set_wakeup_fd(former)
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        # Ends the thread.
-        sender.close()
-        thread.join()
-        receiver.close()
+    with handling_signals(note):
+        former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        thread.start()
+        try:
+            yield lambda: seen[0] if seen else None
+        finally:
+            signal.set_wakeup_fd(former)
+            # Ends the thread.
+            sender.close()
+            thread.join()
+            receiver.close()
 
 
 def _listen(receiver: socket.socket) -> None:

@@ -52,8 +52,7 @@ def page(folder: Path, task: Task) -> str:
     seconds = sum(results["seconds"].values())
     title = f"{config['model']} on {config['data']}"
     epochs = f"{results['epochs']} of {config['epochs']} epochs"
-    when = f", {results['date']}" if "date" in results else ""
-    subtitle = f"{folder.resolve().name}: {results['status']}, {epochs}, {seconds:.1f} seconds{when}"
+    subtitle = f"{folder.resolve().name}: {results['status']}, {epochs}, {seconds:.1f} seconds, {results['date']}"
     pictures = {head: picture(folder / name, caption) for name, (head, caption) in CAPTIONS.items()}
     mistaken = CAPTIONS[run_folder.MISTAKEN][0]
     if task.kind == "classification" and not pictures[mistaken]:
@@ -61,7 +60,7 @@ def page(folder: Path, task: Task) -> str:
     layers, sizes = _layers(folder, task)
     sections = [
         ("Data and model", html_page.facts(_facts(config, task) | sizes)),
-        ("Command", html_page.code(results["command"]) if "command" in results else ""),
+        ("Command", html_page.code(results["command"])),
         (
             "Results",
             result_table(results) + html_page.line(_proof(results)) + html_page.line(_epochs_and_seconds(results)),
@@ -77,7 +76,7 @@ def page(folder: Path, task: Task) -> str:
 
 def given_options(results: dict[str, Any]) -> str:
     """The options of the command line with their values."""
-    given = {name: "yes" if value is True else str(value) for name, value in results.get("given", {}).items()}
+    given = {name: "yes" if value is True else str(value) for name, value in results["given"].items()}
     return html_page.facts(given) or html_page.line("None.")
 
 
@@ -116,8 +115,8 @@ def counts(config: dict[str, Any]) -> str:
     >>> counts({"series": {"training": 40, "validation": 10, "test": 0}})
     '40 training and 10 validation'
     """
-    found = [f"{count:,} {part}" for part, count in config["series"].items() if count]
-    return " and ".join([*([", ".join(found[:-1])] if found[1:] else []), found[-1]])
+    *others, last = [f"{count:,} {part}" for part, count in config["series"].items() if count]
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def environment(config: dict[str, Any]) -> dict[str, str]:

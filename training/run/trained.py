@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from ..data.scaling import normalize_samples
 from ..errors import UserError, first_line
 from ..networks import NETWORKS, variable_length
 from . import run_folder
+
+# Series are predicted in batches, so that memory does not grow with their number.
+BATCH = 256
 
 
 class Trained(NamedTuple):
@@ -40,18 +44,18 @@ class Trained(NamedTuple):
     shape: tuple[int, int]
     classes: tuple[str, ...]
     scaling: tuple[Array, Array]
-    normalize_series: bool
-    target: tuple[float, float]
-    ahead: int
-    channels: tuple[int, ...]
-    members: int
-    x64: bool
-    length: int
-    is_fixed: bool
-    channels_first: bool
-    algorithm: str
-    params: Any
-    state: Any
+    normalize_series: bool = False
+    target: tuple[float, float] = (0.0, 1.0)
+    ahead: int = 0
+    channels: tuple[int, ...] = ()
+    members: int = 1
+    x64: bool = False
+    length: int = 0
+    is_fixed: bool = True
+    channels_first: bool = False
+    algorithm: str = "auto"
+    params: Any = None
+    state: Any = None
 
 
 def read(folder: Path) -> Trained:
@@ -166,3 +170,10 @@ def predict(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
         ahead = y.reshape(x.shape[0], len(trained.channels), trained.ahead).swapaxes(1, 2)
         return ahead * deviation[jnp.array(trained.channels)] + mean[jnp.array(trained.channels)]
     return y * deviation + mean
+
+
+def predict_in_batches(predict: Callable[[Any, Any], Any], x: Array, lengths: Array | None) -> Array:
+    """`predict(x, lengths)` of all series, a batch at a time."""
+    batches = (slice(at, at + BATCH) for at in range(0, len(x), BATCH))
+    parts = [predict(x[batch], None if lengths is None else lengths[batch]) for batch in batches]
+    return np.concatenate([np.asarray(part) for part in parts])
