@@ -103,9 +103,7 @@ def _begin(
     options: Options, before: Callable[[bool, str], None] | None, mesh: Mesh | None
 ) -> tuple[Task, Plan, Learner]:
     """Check the options and the locked folder, and write or keep `config.json`: the task, plan and initial learner."""
-    earlier = run_folder.config_to_resume(options.out) if options.resume else None
-    if not options.resume:
-        run_folder.check(options.out, options.overwrite)
+    earlier = run_folder.config_to_resume(options.out, options.resume, options.overwrite)
     data, held_out, task, plan = build_run(options)
     for note in data.notes:
         tell(note)

@@ -161,9 +161,7 @@ def _check(cells: Sequence[Cell]) -> None:
         options = cell.options
         if options.folds:
             raise UserError("--folds is several runs; --grid fold=1/5,2/5,... makes each of them a cell")
-        earlier = run_folder.config_to_resume(options.out) if options.resume else None
-        if not options.resume:
-            run_folder.check(options.out, options.overwrite)
+        earlier = run_folder.config_to_resume(options.out, options.resume, options.overwrite)
         try:
             plan = build_run(options, load).plan
         except UserError as error:

@@ -88,13 +88,13 @@ def channel(text: str) -> str:
 
 def every(text: str) -> Interval:
     """A number of epochs, or of seconds as in 60s."""
+    in_seconds = text.endswith("s")
     try:
-        found = Interval(seconds=float(text[:-1])) if text.endswith("s") else Interval(epochs=int(text))
+        number = float(text[:-1]) if in_seconds else int(text)
     except ValueError:
-        found = Interval(0)
-    number = found.epochs if found.seconds is None else found.seconds
-    if number is None or not 0 < number < math.inf:
+        number = 0
+    if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(
             f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
         )
-    return found
+    return Interval(seconds=number) if in_seconds else Interval(epochs=int(number))

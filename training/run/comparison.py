@@ -78,13 +78,14 @@ def text(rows: Sequence[dict[str, Any]], width: int = WIDTH) -> str:
     ---------------------------
     """
     names = {row["score"] for row in rows}
-    omitted = {"status"} if all(row["status"] == "done" for row in rows) else set[str]()
-    omitted |= {"score"} if len(names) == 1 else set[str]()
-    # Losses and scores of different tasks have different units, whatever their names.
-    omitted |= {"task"} if len({row.get("task") for row in rows}) == 1 else set[str]()
-    no_values = (field for field in rows[0] if all(row[field] is None for row in rows))
-    omitted |= {field for field in no_values if field.startswith("validation")}
-    fields = [field for field in rows[0] if field not in omitted]
+    is_omitted = {
+        "status": all(row["status"] == "done" for row in rows),
+        "score": len(names) == 1,
+        # Losses and scores of different tasks have different units, whatever their names.
+        "task": len({row.get("task") for row in rows}) == 1,
+        **{field: all(row.get(field) is None for row in rows) for field in ("validation_loss", "validation_score")},
+    }
+    fields = [field for field in rows[0] if not is_omitted.get(field)]
     heads = [field.replace("score", *names) if len(names) == 1 else field for field in fields]
     heads = [head.replace("_", " ") for head in heads]
     cells = [[_cell(field, row[field]) for field in fields] for row in rows]

@@ -37,9 +37,9 @@ def check(
         raise UserError(
             f"{now['data']}: the data have changed since {folder} was started; --allow-changed-data continues with them"
         )
-    then, now = _changes(begun, config, same_data)
-    if then:
-        words = f"{folder} was started with {', '.join(then)}, not {', '.join(now)}: the last digits may differ"
+    was, present = _changes(begun, config, same_data)
+    if was:
+        words = f"{folder} was started with {was}, not {present}: the last digits may differ"
         if not allow_changed_conditions:
             raise UserError(f"{words}; --allow-changed-conditions continues")
         tell(words)
@@ -62,7 +62,7 @@ def _option_text(name: str, value: Any) -> str:
     return f"no {option}" if value is None else f"{option} {value}"
 
 
-def _changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tuple[list[str], list[str]]:
+def _changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tuple[str, str]:
     """The conditions that differ, in words: those when the run began, and the present ones.
 
     Conditions that an earlier version did not record are not compared. Programs are compared only for the same data,
@@ -71,8 +71,9 @@ def _changes(begun: dict[str, Any], now: dict[str, Any], same_data: bool) -> tup
     then, here = _named(begun), _named(now)
     names = [name for name in here if name in then and then[name] != here[name]]
     if not names and same_data and begun.get("program", now["program"]) != now["program"]:
-        return ["other algorithms"], ["those chosen now"]
-    return tuple([_words(name, side[name]) for name in names] for side in (then, here))  # pyright: ignore[reportReturnType]
+        return "other algorithms", "those chosen now"
+    was, present = (", ".join(_words(name, side[name]) for name in names) for side in (then, here))
+    return was, present
 
 
 def _named(config: dict[str, Any]) -> dict[str, Any]:

@@ -60,13 +60,13 @@ def check(folder: Path, overwrite: bool) -> None:
         )
 
 
-def config_to_resume(folder: Path) -> dict[str, Any] | None:
-    """The content of `config.json` of a run to resume; None if there is no run yet.
+def config_to_resume(folder: Path, is_resumed: bool = True, overwrite: bool = False) -> dict[str, Any] | None:
+    """The content of `config.json` of a run to resume; None if there is no run yet, or if the run starts again.
 
-    Raises `UserError` if the folder contains something else or the file is not JSON.
+    Raises `UserError` if the file is not JSON, and as `check` does for a run that starts.
     """
-    if not (folder / CONFIG).is_file():
-        check(folder, overwrite=False)
+    if not is_resumed or not (folder / CONFIG).is_file():
+        check(folder, overwrite)
         return None
     content = read_json(folder, CONFIG)
     if content is None:

@@ -113,16 +113,14 @@ def table(
     kinds = {**dict.fromkeys(nowrap, "nowrap"), **dict.fromkeys(numbers, "number")}
     sides = [f' class="{kinds[head]}"' if head in kinds else "" for head in heads]
     head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(heads, sides, strict=True))
-    body = "".join(f"<tr>{_cells(heads, row, sides, is_stacked)}</tr>\n" for row in rows)
+    names = [f' data-head="{escape(head)}"' if is_stacked else "" for head in heads]
+    lines = (
+        "".join(f"<td{side}{name}>{escape(cell)}</td>" for side, name, cell in zip(sides, names, row, strict=True))
+        for row in rows
+    )
+    body = "".join(f"<tr>{line}</tr>\n" for line in lines)
     kind = ' class="stacked"' if is_stacked else ""
     return f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table>\n"
-
-
-def _cells(heads: Sequence[str], row: Sequence[str], sides: Sequence[str], is_stacked: bool) -> str:
-    return "".join(
-        f"<td{side}{f' data-head={chr(34)}{escape(head)}{chr(34)}' if is_stacked else ''}>{escape(cell)}</td>"
-        for head, cell, side in zip(heads, row, sides, strict=True)
-    )
 
 
 def picture(content: bytes, caption: str) -> str:
