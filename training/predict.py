@@ -153,7 +153,7 @@ def _rows(network: Trained | TrainedHydra, found: Array, lengths: Array | None) 
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
+    return value if isinstance(value, str) else repr(float(value))
 
 
 def _windows(network: Trained, x: Array, lengths: Array | None) -> Array:
