@@ -7,6 +7,7 @@ of dtypes are read, so arrays of any library are accepted.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,9 @@ from .geometry import (
     is_integer,
     is_symbolic,
     make_geometry,
-    pad_amounts,
     transposed_geometry,
 )
-from .hints import MODES, did_you_mean, shown, suggest
+from .hints import MODES, did_you_mean, format_names, shown, suggest
 
 WEIGHT_HINT = (
     "; a PyTorch weight (out_channels, in_channels, kernel_size) is the kernel with its axes reversed: see jconv.torch"
@@ -43,14 +43,18 @@ def check_params(params: Mapping[str, Any], names: Mapping[str, int], caller: st
     """
     if not isinstance(params, Mapping):
         hint = did_you_mean("{'kernel': kernel}") if hasattr(params, "shape") and "kernel" in names else ""
-        raise TypeError(f"{caller} takes params as a dict with {_listed(names)}, got {type(params).__name__}{hint}")
+        raise TypeError(
+            f"{caller} takes params as a dict with {format_names(names)}, got {type(params).__name__}{hint}"
+        )
     for name in names:
         if name not in params:
             hint = WEIGHT_HINT if name == "kernel" and "weight" in params else ""
-            raise ValueError(f"{caller} needs params[{name!r}]; params has {_listed(params) or 'no key'}{hint}")
+            raise ValueError(
+                f"{caller} needs params[{name!r}]; params has {format_names(params) if params else 'no key'}{hint}"
+            )
     for name in params:
         if name not in names and name != "bias":
-            raise ValueError(f"{caller} does not know params[{name!r}]; the keys are {_listed([*names, 'bias'])}")
+            raise ValueError(f"{caller} does not know params[{name!r}]; the keys are {format_names([*names, 'bias'])}")
     for name, rank in names.items():
         shape = _shape(f"params[{name!r}]", params[name])
         if len(shape) != rank:
@@ -158,13 +162,10 @@ def conv_geometry(
     if out_channels % groups:
         raise ValueError(f"groups={groups} does not divide the kernel's {out_channels} out channels")
     check_padding_mode(padding_mode)
-    length = x.shape[-2]
-    options = {"stride": stride, "dilation": dilation}
-    geometry = make_geometry(length, kernel_size, padding=padding, groups=groups, **options)
+    g = make_geometry(x.shape[-2], kernel_size, stride=stride, padding=padding, dilation=dilation, groups=groups)
     if padding_mode == "zeros":
-        return geometry, (0, 0)
-    low, high = pad_amounts(length, kernel_size, padding=padding, **options)
-    return make_geometry(length + low + high, kernel_size, groups=groups, **options), (low, high)
+        return g, (0, 0)
+    return replace(g, length=g.length + g.low + g.high, low=0, high=0), (g.low, g.high)
 
 
 def depthwise_kernel(kernel: Any, x: Any) -> Any:
@@ -204,7 +205,3 @@ def transpose_geometry(
     return transposed_geometry(
         x.shape[-2], kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
     )
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(repr(name) for name in names))

@@ -79,6 +79,11 @@ def suggest(value: Any, known: Iterable[str], others: Mapping[str, str] | None =
     return did_you_mean(None if name is None else repr(name))
 
 
+def format_names(names: Iterable[Any]) -> str:
+    """Quoted names, sorted and joined with commas, for error messages."""
+    return ", ".join(map(repr, sorted(names, key=str))) or "nothing"
+
+
 def check_names(caller: str, options: Mapping[str, Any], known: Iterable[str]) -> None:
     """Raises `TypeError` for an unknown option, as Python does, with a hint at the option that may be meant."""
     known = [name for name in known if name != "self"]
@@ -89,7 +94,8 @@ def check_names(caller: str, options: Mapping[str, Any], known: Iterable[str]) -
         hint = f"; the arguments are {', '.join(known)}"
         if other is not None:
             only = value[0] if isinstance(value, tuple) and len(value) == 1 else value  # lax has one per axis.
-            hint = did_you_mean(f"{other}={shown(only)}" if _is_short(only) else other)
+            is_plain = only is None or isinstance(only, (int, float, str, tuple))
+            hint = did_you_mean(f"{other}={shown(only)}" if is_plain else other)
         raise TypeError(f"{caller} has no argument {name}{hint}")
 
 
@@ -111,7 +117,3 @@ def known_arguments(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **options)
 
     return checked
-
-
-def _is_short(value: Any) -> bool:
-    return value is None or isinstance(value, (bool, int, float, str, tuple))

@@ -94,18 +94,6 @@ def transposed_kernel_gradient(rows: jax.Array, columns: jax.Array, geometry: Ge
     )
 
 
-def _conv_per_group(x: jax.Array, kernel: jax.Array, padding: Any, *, groups: int, **options: Any) -> jax.Array:
-    """One dense convolution per group, in a loop.
-
-    If each group has one in channel, XLA's CPU compiler converts a float64 convolution to a dense one, whose kernel has
-    zeros for the other groups. It has `groups` times as many multiply-adds, and a NaN would spread to all groups.
-    """
-    by_group = tuple(jnp.moveaxis(split_groups(operand, groups), -2, 0) for operand in (x, kernel))
-    y = jax.lax.map(lambda operands: _conv(operands[0], operands[1], padding, **options), by_group)
-    y = jnp.moveaxis(y, 0, -2)
-    return y.reshape(*y.shape[:-2], kernel.shape[-1])
-
-
 def _conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -119,16 +107,13 @@ def _conv(
 ) -> jax.Array:
     in_per_group = kernel.shape[1]
     if groups > 1 and accumulation_dtype(x) == jnp.float64 and not is_symbolic(in_per_group) and in_per_group == 1:
-        return _conv_per_group(
-            x,
-            kernel,
-            padding,
-            stride=stride,
-            input_dilation=input_dilation,
-            dilation=dilation,
-            groups=groups,
-            precision=precision,
-        )
+        # If each group has one in channel, XLA's CPU compiler converts a float64 convolution to a dense one, whose
+        # kernel has zeros for the other groups. It has `groups` times as many multiply-adds, and a NaN would spread to
+        # all groups. So the groups are computed in a loop.
+        options = {"stride": stride, "input_dilation": input_dilation, "dilation": dilation}
+        by_group = tuple(jnp.moveaxis(split_groups(operand, groups), -2, 0) for operand in (x, kernel))
+        y = jax.lax.map(lambda pair: _conv(pair[0], pair[1], padding, precision=precision, **options), by_group)
+        return jnp.moveaxis(y, 0, -2).reshape(*y.shape[1:-1], kernel.shape[-1])
     # lax.pad accepts negative and symbolic padding. With negative padding, XLA's convolution on CPUs silently reads
     # past the end of its operand (JAX 0.10.2; correct in 0.12). It rejects symbolic padding, as in jax.export.
     if any(is_symbolic(amount) or amount < 0 for amount in padding):

@@ -36,17 +36,15 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
         return accumulating_einsum("nta,ao->nto", _disjoint_windows(x, g), weights, precision).astype(x.dtype)
     if g.groups == 1 and g.stride == 1 and x.shape[2] > 1:
         return _forward_from_single_product(x, kernel, g, precision)
-    if g.groups == 1:
-        products = [
-            accumulating_einsum("nti,io->nto", samples, w, precision)
-            for samples, w in zip(_samples_per_tap(x, g), kernel, strict=True)
-        ]
-        return add_all(products).astype(x.dtype)
-    products = [
-        accumulating_einsum("ntgi,igo->ntgo", split_groups(samples, g.groups), split_groups(w, g.groups), precision)
-        for samples, w in zip(_samples_per_tap(x, g), kernel, strict=True)
-    ]
-    return add_all(products).reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
+
+    def multiply(samples: jax.Array, w: jax.Array) -> jax.Array:
+        if g.groups == 1:
+            return accumulating_einsum("nti,io->nto", samples, w, precision)
+        groups = split_groups(samples, g.groups), split_groups(w, g.groups)
+        return accumulating_einsum("ntgi,igo->ntgo", *groups, precision)
+
+    products = add_all([multiply(*operands) for operands in zip(_samples_per_tap(x, g), kernel, strict=True)])
+    return products.reshape(x.shape[0], g.out_length, kernel.shape[-1]).astype(x.dtype)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:

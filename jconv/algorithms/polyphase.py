@@ -62,8 +62,10 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Computes the samples of each phase from its taps, then interleaves the phases."""
     g = geometry
-    compute = _merged_phases if merges_phases(g, kernel.shape[1]) else _separate_phases
-    phases = compute(y_bar, kernel, g, precision)
+    if merges_phases(g, kernel.shape[1]):
+        phases = lax.input_gradient(y_bar, space_to_depth_kernel(kernel, g), space_to_depth_geometry(g), precision)
+    else:
+        phases = _separate_phases(y_bar, kernel, g, precision)
     return depth_to_space(
         phases.reshape(y_bar.shape[0], space_to_depth_length(g), g.stride * kernel.shape[1] * g.groups), g
     )
@@ -110,11 +112,6 @@ def _separate_phases(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision
     }
     zeros = jnp.zeros_like(y_bar, shape=(y_bar.shape[0], space_to_depth_length(g), kernel.shape[1] * g.groups))
     return jnp.stack([parts.get(phase, zeros) for phase in range(g.stride)], axis=2)
-
-
-def _merged_phases(y_bar: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
-    """Returns (batch, phase length, stride * in channels), with one convolution for all phases."""
-    return lax.input_gradient(y_bar, space_to_depth_kernel(kernel, g), space_to_depth_geometry(g), precision)
 
 
 def _split_phases(x: jax.Array, g: Geometry) -> list[jax.Array]:

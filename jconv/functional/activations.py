@@ -16,14 +16,14 @@ import jax.numpy as jnp
 from ..reference.activations import look_up
 
 
-def hard_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
-    """`x` where `|x| > threshold`, and zero elsewhere."""
-    return jnp.where(jnp.abs(x) > threshold, x, jnp.zeros_like(x))
+def hard_shrink(x: jax.Array) -> jax.Array:
+    """`x` where `|x| > 0.5`, and zero elsewhere."""
+    return jnp.where(jnp.abs(x) > 0.5, x, jnp.zeros_like(x))
 
 
-def soft_shrink(x: jax.Array, threshold: float = 0.5) -> jax.Array:
-    """`x` moved toward zero by `threshold`, but not past it."""
-    return jnp.where(jnp.abs(x) > threshold, x - jnp.sign(x) * threshold, jnp.zeros_like(x))
+def soft_shrink(x: jax.Array) -> jax.Array:
+    """`x` moved toward zero by 0.5, but not past it."""
+    return jnp.where(jnp.abs(x) > 0.5, x - jnp.sign(x) * 0.5, jnp.zeros_like(x))
 
 
 def sparsemax(x: jax.Array) -> jax.Array:

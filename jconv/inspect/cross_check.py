@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -72,10 +73,7 @@ def cross_check(params: Mapping[str, Any], x: Any, **options: Any) -> Deviations
     dtype = ""
     for name in ALGORITHMS:
         y = conv1d(params, x, algorithm=name, **options, **precision)
-
-        def convolve(p: Any, x: Any, name: str = name) -> jax.Array:
-            return conv1d(p, x, algorithm=name, **linear, **precision)
-
+        convolve = partial(conv1d, algorithm=name, **linear, **precision)
         out, vjp = jax.vjp(convolve, dict(params), jax.numpy.asarray(x))
         own_params_bar, own_x_bar = vjp(jax.numpy.asarray(cotangent, out.dtype))
         dtype = str(out.dtype)

@@ -27,7 +27,7 @@ import numpy as np
 from ..checks import check_dtype, check_key
 from ..functional.initialization import glorot_uniform
 from ..geometry import ShortInput
-from ..hints import check_names
+from ..hints import check_names, format_names
 from ..ragged.sequences import make_sequences
 from ..reference.convolution import exact
 from ..streaming.buffers import StreamOptions
@@ -386,8 +386,3 @@ def shape_after_activation(layer: Layer, activation: Activation, shape: Shape) -
     if size % 2:
         raise ValueError(f"{type(layer).__name__}: activation glu needs an even number of channels, got {size}")
     return (*outer, size // 2)
-
-
-def format_names(names: Any) -> str:
-    """Quoted names, sorted and joined with commas, for error messages."""
-    return ", ".join(repr(name) for name in sorted(names)) or "nothing"

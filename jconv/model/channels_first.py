@@ -22,12 +22,12 @@ from ..layers.operations.operation_window import ELEMENTWISE
 from ..layers.wrapper import Wrapper
 from ..reference.activations import ALONG_LAST
 from ..streaming.timing import OutputTiming
+from .needed import ELEMENTWISE_ACTIVATIONS, RANDOM
 from .nodes import LayerGraph
 
 ELEMENTWISE_LAYERS = (
-    *(jl.ReLU, jl.LeakyReLU, jl.ELU, jl.HardSigmoid, jl.Add, jl.Subtract, jl.Average, jl.Multiply, jl.Maximum),
-    *(jl.Minimum, jl.Dropout, jl.AlphaDropout, jl.SpatialDropout1D, jl.GaussianDropout, jl.GaussianNoise),
-    jl.ActivityRegularization,
+    *(*ELEMENTWISE_ACTIVATIONS, *RANDOM, jl.ActivityRegularization),
+    *(jl.Add, jl.Subtract, jl.Average, jl.Multiply, jl.Maximum, jl.Minimum),
 )
 LAYERS_WITH_AXIS = (jl.BatchNormalization, jl.LayerNormalization, jl.UnitNormalization, jl.Softmax)
 

@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from ..checks import check_key
-from ..layers.base import Key, Params, State, format_names, name_node_in_errors
+from ..hints import format_names
+from ..layers.base import Key, Params, State, name_node_in_errors
 from ..primitive.materialize import materialize
 from . import needed, streaming, timing, variable_length
 from . import summary as model_summary

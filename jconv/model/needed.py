@@ -202,10 +202,7 @@ Rule = Callable[[Any, tuple[Any, ...], tuple[int, int]], tuple[dict[str, Any], t
 RANDOM = (jl.Dropout, jl.SpatialDropout1D, jl.GaussianDropout, jl.GaussianNoise, jl.AlphaDropout)
 TRAINING_MIXES = (jl.BatchNormalization, *RANDOM)
 ELEMENTWISE_ACTIVATIONS = (jl.ReLU, jl.LeakyReLU, jl.ELU, jl.HardSigmoid)
-
-
-def _always(layer: Any) -> bool:
-    return True
+CONVOLUTIONS = (jl.Conv1D, jl.DepthwiseConv1D, jl.SeparableConv1D)
 
 
 def _over_channels(layer: Any) -> bool:
@@ -218,7 +215,7 @@ def _is_samplewise(activation: Any) -> bool:
     return activation is None or isinstance(activation, (str, *ELEMENTWISE_ACTIVATIONS))
 
 
-def _samplewise(condition: Callable[[Any], bool] = _always) -> Rule:
+def _samplewise(condition: Callable[[Any], bool] = lambda layer: True) -> Rule:
     """Output sample t depends on sample t of each input. Inputs that broadcast along the length are read completely."""
 
     def rule(layer: Any, read: tuple[Any, ...], span: tuple[int, int]) -> Any:
@@ -323,7 +320,7 @@ RULES: dict[type, Rule] = {
     **dict.fromkeys((jl.Activation, jl.Dense), _samplewise(lambda layer: _is_samplewise(layer.activation))),
     jl.PReLU: _samplewise(lambda layer: 1 in (layer.shared_axes or ())),
     jl.Concatenate: _samplewise(lambda layer: layer.axis in (-1, 2)),
-    **dict.fromkeys((jl.Conv1D, jl.DepthwiseConv1D, jl.SeparableConv1D), _convolution),
+    **dict.fromkeys(CONVOLUTIONS, _convolution),
     **dict.fromkeys((jl.MaxPooling1D, jl.AveragePooling1D), _pooling),
     jl.ZeroPadding1D: _zero_padding,
     jl.Cropping1D: _cropping,
@@ -346,16 +343,14 @@ def _of_equal_lengths(rule: Rule) -> Rule:
     return equal
 
 
-CONVOLUTIONS = (jl.Conv1D, jl.DepthwiseConv1D, jl.SeparableConv1D)
+# A pooling window in which a row ends does not read zeros after this end.
+NOT_WITH_LENGTHS = (jl.MaxPooling1D, jl.AveragePooling1D, jl.ZeroPadding1D)
 RULES_WITH_LENGTHS: dict[type, Rule] = {
-    **{kind: _of_equal_lengths(rule) for kind, rule in RULES.items() if kind not in (*CONVOLUTIONS, jl.Cropping1D)},
+    **{kind: _of_equal_lengths(rule) for kind, rule in RULES.items() if kind not in NOT_WITH_LENGTHS},
     jl.Operation: _of_equal_lengths(_elementwise_operation),
     **dict.fromkeys(CONVOLUTIONS, _with_fixed_start),
     jl.Cropping1D: _cropping,
 }
-for kind in (jl.MaxPooling1D, jl.AveragePooling1D, jl.ZeroPadding1D):
-    # A pooling window in which a row ends does not read zeros after this end.
-    del RULES_WITH_LENGTHS[kind]
 
 
 def _convolved(layer: Any, sequences: Sequences) -> Sequences:

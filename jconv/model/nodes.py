@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..hints import did_you_mean, meant, shown
-from ..layers.base import Layer, Shape, format_names, name_node_in_errors
+from ..hints import did_you_mean, format_names, meant, shown
+from ..layers.base import Layer, Shape, name_node_in_errors
 from ..layers.dense import Embedding
 from ..layers.nesting import remove_call_options
 from ..reference.activations import ACTIVATIONS

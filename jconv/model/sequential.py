@@ -11,17 +11,14 @@ from ..hints import did_you_mean, shown
 from ..layers.base import ActivationLayer, Layer, Shape
 from ..layers.nesting import replace_options, unwrap
 from .graph import Model
+from .needed import RANDOM
 from .nodes import Node, check_layer
 
 # Layers whose output has the mask of their input. For recurrent layers this depends on their options.
 MASK_KEEPING = (
     ActivationLayer,
+    *RANDOM,
     jl.Dense,
-    jl.Dropout,
-    jl.SpatialDropout1D,
-    jl.GaussianDropout,
-    jl.GaussianNoise,
-    jl.AlphaDropout,
     jl.ActivityRegularization,
     jl.BatchNormalization,
     jl.LayerNormalization,

@@ -97,15 +97,9 @@ def kernel_gradient(
 def _bind(primitive: Primitive, a: jax.Array, b: jax.Array, *, ensemble_ndim: int = 0, **params: Any) -> jax.Array:
     a, b = match_varying_axes(a, b)
     if is_lax_only():
-        return _trace_lax(primitive, a, b, ensemble_ndim=ensemble_ndim, **params)
+        # lax's convolution, whose derivatives JAX knows.
+        return _make_function(primitive, LAX, params["geometry"], ensemble_ndim, params["precision"], on_cpu=True)(a, b)
     return primitive.bind(a, b, ensemble_ndim=ensemble_ndim, **params)
-
-
-def _trace_lax(
-    primitive: Primitive, a: jax.Array, b: jax.Array, *, geometry: Geometry, ensemble_ndim: int, **params: Any
-) -> jax.Array:
-    """Computes an equation by lax's convolution, whose derivatives JAX knows."""
-    return _make_function(primitive, LAX, geometry, ensemble_ndim, params["precision"], on_cpu=True)(a, b)
 
 
 # --- shapes and shardings -----------------------------------------------------------------------------------------

@@ -60,12 +60,6 @@ class HaloWindow:
                 transfers.append(Transfer(distance, start, stop, tuple(receivers)))
         return transfers
 
-    @property
-    def max_received(self) -> int:
-        """The largest number of samples that a device receives from others."""
-        transfers = [t for t in self.transfers() if t.distance]
-        return max(sum(t.stop - t.start for t in transfers if n in t.receivers) for n in range(len(self.needed)))
-
     def needed_range(self) -> tuple[int, int]:
         """Returns a range of existing samples, relative to a device's shard, that includes what each device needs."""
         first = min(self.offsets)
@@ -107,11 +101,11 @@ def plan_halo(operation: str, geometry: Geometry, shards: int, shard: int = 0, o
         out_shard: Samples of y per device, with the same default.
 
     >>> plan = plan_halo("forward", Geometry(length=32, kernel_size=3, low=2), 4)
-    >>> plan.window.offsets, plan.window.max_received, plan.geometry
-    ((-2, -2, -2, -2), 2, Geometry(length=10, kernel_size=3))
+    >>> plan.window.offsets, plan.geometry
+    ((-2, -2, -2, -2), Geometry(length=10, kernel_size=3))
     >>> plan = plan_halo("input_gradient", Geometry(length=32, kernel_size=3, low=2), 4)
-    >>> plan.window.max_received, plan.geometry
-    (2, Geometry(length=8, kernel_size=3, padding=(2, 2)))
+    >>> plan.window.offsets, plan.geometry
+    ((0, 0, 0, 0), Geometry(length=8, kernel_size=3, padding=(2, 2)))
     """
     g = geometry
     shard, out_shard = shard or -(-g.length // shards), out_shard or -(-g.out_length // shards)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,9 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 
-@partial(
-    jax.tree_util.register_dataclass, data_fields=["begin", "end", "original_segment_ids"], meta_fields=["one_sample"]
-)
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Sequences:
     """The sequences of an array (..., length, channels): position j has a sample if `begin <= j < end`.
@@ -37,7 +34,7 @@ class Sequences:
     begin: jax.Array
     end: jax.Array
     original_segment_ids: jax.Array | None = None
-    one_sample: bool = field(default=False)
+    one_sample: bool = field(default=False, metadata={"static": True})
 
     @property
     def packed(self) -> bool:

@@ -17,11 +17,8 @@ import numpy as np
 
 from .. import checks
 from ..geometry import Geometry, Padding, make_geometry
-from ..geometry import ShortInput as ShortInput
 from ..hints import known_arguments
 from .activations import resolve as resolve_activation
-from .sequences import one_by_one as one_by_one
-from .sequences import runs as runs
 
 Array = np.ndarray[Any, Any]
 Params = Mapping[str, Any]

@@ -40,9 +40,9 @@ from .buffers import (
     init_buffer,
     step_buffer,
 )
-from .overlap_add import OverlapAdd, init_overlap, overlap_sizes, step_overlap
-from .timing import OutputTiming, convolution_timing, transposed_timing
-from .windows import StreamWindow
+from .overlap_add import OverlapAdd, init_overlap, step_overlap
+from .timing import OutputTiming, convolution_timing, overlap_sizes, transposed_timing
+from .windows import StreamWindow, empty_output
 
 State = Buffer | OverlapAdd
 """The state that a stream keeps between steps."""
@@ -211,7 +211,7 @@ def resume(
     )
     rest = _omit(options, WINDOW_OPTIONS)
     if ready is None:
-        return _empty_output(params, chunk, convolution, window, rest), state
+        return empty_output(lambda x: convolution(params, x, **rest), chunk, window.kernel_size), state
     return convolution(params, ready.samples, stride=ready.stride, dilation=ready.dilation, **rest), state
 
 
@@ -358,14 +358,6 @@ def _check_chunk(chunk: jax.Array, state: State, convolution: Convolution, param
         raise ValueError(
             f"chunk must have the stream's dtype {dtype}, got {chunk.dtype}; cast it or give init its dtype"
         )
-
-
-def _empty_output(
-    params: Any, chunk: jax.Array, convolution: Convolution, window: StreamWindow, options: Any
-) -> jax.Array:
-    one = jax.ShapeDtypeStruct((*chunk.shape[:-2], window.kernel_size, chunk.shape[-1]), chunk.dtype)
-    y = jax.eval_shape(lambda params, x: convolution(params, x, **options), params, one)
-    return jnp.zeros((*y.shape[:-2], 0, y.shape[-1]), y.dtype)
 
 
 def _select(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:

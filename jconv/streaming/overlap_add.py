@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ..functional.activations import resolve
 from ..functional.convolution import add_bias, conv1d_transpose
-from ..geometry import reach, transposed_geometry
 from ..slots import put_rows, take_rows
 from .buffers import check_not_ended
-from .windows import concatenate
+from .timing import OverlapSizes
+from .windows import concatenate, empty_output
 
 
 @jax.tree_util.register_dataclass
@@ -29,38 +29,6 @@ class OverlapAdd:
     sums: jax.Array
     crop: int | None = field(metadata={"static": True})
     dtype: str = field(metadata={"static": True})
-
-
-class OverlapSizes(NamedTuple):
-    """Sizes in output samples. After n input samples, `n * stride - withheld` outputs are complete.
-
-    `low` outputs are cropped from the start and `high` are added at the end. `overlap` sums extend beyond
-    `n * stride`. If the stride exceeds the reach, the zeros after the last input's outputs may not be part of the
-    output, so `withheld` outputs are returned later.
-    """
-
-    low: int
-    withheld: int
-    high: int
-    overlap: int
-
-
-def overlap_sizes(
-    kernel_size: int,
-    *,
-    stride: int = 1,
-    padding: str = "valid",
-    output_padding: int | None = None,
-    dilation: int = 1,
-) -> OverlapSizes:
-    """The sizes for these options of `jconv.conv1d_transpose`."""
-    # Sizes are the same for all lengths that are long enough to be cropped.
-    length = span = reach(kernel_size, dilation)
-    geometry = transposed_geometry(
-        length, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
-    )
-    extra = geometry.length + geometry.low - length * stride
-    return OverlapSizes(geometry.low, max(0, -extra), max(0, extra), max(0, span - stride))
 
 
 def init_overlap(sizes: OverlapSizes, batch_shape: Sequence[int], out_channels: int, dtype: Any) -> OverlapAdd:
@@ -102,7 +70,8 @@ def step_overlap(
     sums = _extend(sums, complete - sums.shape[-2])
     cropped = min(crop, complete)
     y = add_bias(sums[..., cropped:complete, :].astype(dtype), params.get("bias"))
-    y = resolve(activation)(y) if y.shape[-2] else jnp.zeros(_activated_shape(activation, y), y.dtype)
+    act = resolve(activation)
+    y = act(y) if y.shape[-2] else empty_output(act, y, 1)
     # At the end more zeros may be added than there are sums.
     sums = _extend(sums, complete + state.sums.shape[-2] - sums.shape[-2])[..., complete:, :]
     return y, put_rows(state, replace(state, sums=sums, crop=None if last else crop - cropped), slots)
@@ -116,10 +85,3 @@ def _extend(sums: jax.Array, samples: int) -> jax.Array:
 def _add(sums: jax.Array, y: jax.Array, start: int) -> jax.Array:
     """`sums` with `y` added from sample `start` to the end."""
     return concatenate([sums[..., :start, :], sums[..., start:, :] + y]) if start else sums + y
-
-
-def _activated_shape(activation: Any, y: jax.Array) -> tuple[int, ...]:
-    """The shape of `y`, which is empty, after an activation that may change the channels."""
-    one = jax.ShapeDtypeStruct((*y.shape[:-2], 1, y.shape[-1]), y.dtype)
-    shape = jax.eval_shape(resolve(activation), one).shape
-    return (*shape[:-2], 0, shape[-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from ..geometry import Padding, pad_amounts, reach, transposed_geometry
 
@@ -60,6 +61,38 @@ def convolution_timing(
     return OutputTiming(stride=stride, delay=reach(kernel_size, dilation) - 1 - low)
 
 
+class OverlapSizes(NamedTuple):
+    """Sizes in output samples. After n input samples, `n * stride - withheld` outputs are complete.
+
+    `low` outputs are cropped from the start and `high` are added at the end. `overlap` sums extend beyond
+    `n * stride`. If the stride exceeds the reach, the zeros after the last input's outputs may not be part of the
+    output, so `withheld` outputs are returned later.
+    """
+
+    low: int
+    withheld: int
+    high: int
+    overlap: int
+
+
+def overlap_sizes(
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: str = "valid",
+    output_padding: int | None = None,
+    dilation: int = 1,
+) -> OverlapSizes:
+    """The sizes for these options of `jconv.conv1d_transpose`."""
+    # Sizes are the same for all lengths that are long enough to be cropped.
+    length = span = reach(kernel_size, dilation)
+    geometry = transposed_geometry(
+        length, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+    )
+    extra = geometry.length + geometry.low - length * stride
+    return OverlapSizes(geometry.low, max(0, -extra), max(0, extra), max(0, span - stride))
+
+
 def transposed_timing(
     kernel_size: int, *, stride: int = 1, padding: str = "valid", output_padding: int | None = None, dilation: int = 1
 ) -> OutputTiming:
@@ -68,12 +101,5 @@ def transposed_timing(
     >>> transposed_timing(4, stride=2).count(3), transposed_timing(4, stride=2, padding="same").latency
     (6, Fraction(1, 2))
     """
-    # Cropping is the same for all lengths that are long enough to be cropped.
-    span = reach(kernel_size, dilation)
-    geometry = transposed_geometry(
-        span, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
-    )
-    # If the stride exceeds the reach, zeros follow each input's outputs. Those after the last may not be part of the
-    # output.
-    withheld = max(0, span * stride - geometry.length - geometry.low)
-    return OutputTiming(upsampling=stride, delay=geometry.low + withheld)
+    sizes = overlap_sizes(kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation)
+    return OutputTiming(upsampling=stride, delay=sizes.low + sizes.withheld)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from ..geometry import reach
 
 
 class StreamWindow(NamedTuple):
@@ -20,7 +22,7 @@ class StreamWindow(NamedTuple):
     @property
     def reach(self) -> int:
         """Samples from the first to the last of a window."""
-        return (self.kernel_size - 1) * self.dilation + 1
+        return reach(self.kernel_size, self.dilation)
 
     @property
     def buffer_size(self) -> int:
@@ -52,3 +54,12 @@ def concatenate(arrays: Sequence[jax.Array], axis: int = -2) -> jax.Array:
     """Like `jnp.concatenate`, without an operation if at most one array is not empty."""
     some = [array for array in arrays if array.shape[axis]] or [arrays[0]]
     return some[0] if len(some) == 1 else jnp.concatenate(some, axis=axis)
+
+
+def empty_output(function: Callable[[jax.Array], jax.Array], x: jax.Array, samples: int) -> jax.Array:
+    """The result of `function` for `x` (..., length, channels), without samples.
+
+    `samples` is a length for which `function` has a result.
+    """
+    y = jax.eval_shape(function, jax.ShapeDtypeStruct((*x.shape[:-2], samples, x.shape[-1]), x.dtype))
+    return jnp.zeros((*y.shape[:-2], 0, y.shape[-1]), y.dtype)

@@ -110,8 +110,14 @@ def test_windows_of_all_devices_compute_the_complete_result(
     ],
 )
 def test_devices_receive_only_samples_that_windows_share(geometry: Geometry, halo_of_x: int, halo_of_y: int) -> None:
-    assert plan_halo("forward", geometry, 8).window.max_received == halo_of_x
-    assert plan_halo("input_gradient", geometry, 8).window.max_received == halo_of_y
+    assert max_received(plan_halo("forward", geometry, 8).window) == halo_of_x
+    assert max_received(plan_halo("input_gradient", geometry, 8).window) == halo_of_y
+
+
+def max_received(window: HaloWindow) -> int:
+    """The largest number of samples that a device receives from others."""
+    transfers = [t for t in window.transfers() if t.distance]
+    return max(sum(t.stop - t.start for t in transfers if n in t.receivers) for n in range(len(window.needed)))
 
 
 WINDOWS: dict[str, HaloWindow] = {

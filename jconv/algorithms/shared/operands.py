@@ -57,7 +57,7 @@ def kernel_gradient_padding(geometry: Geometry) -> tuple[int, int]:
     With this padding the convolution has `kernel_size` outputs.
     """
     g = geometry
-    return g.low, (g.kernel_size - 1) * g.dilation + (g.out_length - 1) * g.stride + 1 - g.length - g.low
+    return g.low, (g.out_length - 1) * g.stride + g.reach - g.length - g.low
 
 
 def input_gradient_as_forward(y_bar: jax.Array, geometry: Geometry) -> tuple[jax.Array, Geometry]:
