@@ -20,6 +20,7 @@ from ..checks import check_key
 from ..hints import format_names
 from ..layers.base import Key, Params, State, name_node_in_errors
 from ..primitive.materialize import materialize
+from ..streaming.buffers import StreamOptions
 from . import needed, streaming, timing, variable_length
 from . import summary as model_summary
 from .nodes import LayerGraph, Node, Tree
@@ -136,8 +137,7 @@ class Model(LayerGraph):
         """
         if lengths is None and segment_ids is None:
             parts = needed.find_parts(self, x, training)
-            call_part, shared = partial(needed.call_part, parts, training), needed.partly_read_nodes(self, parts)
-            values, state = self._apply_nodes(params, state, x, key, call_part, shared)
+            values, state = self._apply_nodes(params, state, x, key, parts, partial(needed.call_part, parts, training))
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
         # In a packed row, sequences begin and end everywhere, so a crop removes no range of the row.
@@ -149,7 +149,7 @@ class Model(LayerGraph):
             )
             return y, new_state
 
-        values, state = self._apply_nodes(params, state, x, key, call, needed.partly_read_nodes(self, parts))
+        values, state = self._apply_nodes(params, state, x, key, parts, call)
         return (self.outputs_of(values, x), variable_length.extents(sequences, self.outputs)), state
 
     def values(
@@ -164,20 +164,14 @@ class Model(LayerGraph):
         >>> {name: value.tolist() for name, value in values.items()}
         {'dense': [[-1.0]], 're_lu': [[0.0]]}
         """
-        return self._apply_nodes(params, state, x, key, partial(needed.call_part, {}, training))
+        return self._apply_nodes(params, state, x, key, {}, partial(needed.call_part, {}, training))
 
     def _apply_nodes(
-        self,
-        params: Params,
-        state: State,
-        x: Any,
-        key: jax.Array | None,
-        call: Call,
-        shared: frozenset[str] = frozenset(),
+        self, params: Params, state: State, x: Any, key: jax.Array | None, parts: needed.Parts, call: Call
     ) -> tuple[dict[str, jax.Array], Tree]:
-        """Every node's output and the new state, computed by `call`. Outputs of nodes in `shared` are materialized."""
+        """Every node's output and the new state, computed by `call`. Values that are read in parts are materialized."""
         self._check_keys(params, state)
-        values = self.named(x)
+        values, shared = self.named(x), needed.partly_read_nodes(self, parts)
         new_state = {name: dict(arrays) for name, arrays in state.items()}
         for position, node in enumerate(self.nodes):
             own_key = None if key is None else jax.random.fold_in(key, position)
@@ -252,8 +246,8 @@ class Model(LayerGraph):
         (2, 4)
         """
         self._check_keys(params, state)
-        options = {"input_shape": input_shape, "dtype": dtype, "form": form, "chunk": chunk, "slots": slots}
-        return streaming.init(self, params, state, batch_shape, **options)
+        options = StreamOptions(form, chunk, slots)
+        return streaming.init(self, params, state, batch_shape, input_shape, dtype, options)
 
     def stream_step(
         self,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from ..layers.base import name_node_in_errors
 from ..layers.shape import Pick
 from ..slots import check_slots, clear_unassigned, put_rows, take_rows, uneven_sessions
-from ..streaming.buffers import ENDED, FORMS, StreamOptions
+from ..streaming.buffers import ENDED, StreamOptions, check_form
 from ..streaming.ring_buffer import RingBuffer, compute_steps
 from ..streaming.windows import concatenate
 from .channels_first import length_first, swap_axes
@@ -66,19 +66,15 @@ def init(
     params: Arrays,
     state: Arrays,
     batch_shape: Sequence[int],
-    *,
     input_shape: Any,
     dtype: Any,
-    form: str,
-    chunk: int,
-    slots: bool,
+    options: StreamOptions,
 ) -> Stream:
     """See `Model.stream_init`."""
     batch_shape = tuple(batch_shape) if isinstance(batch_shape, Sequence) else (batch_shape,)
     if len(batch_shape) != 1:
         raise ValueError(f"batch_shape must be the one batch axis of the chunks, (batch,), got {batch_shape}")
-    if form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
+    check_form(options.form)
     shapes = graph.named_shapes(input_shape)
     graph, length_last = length_first(graph)
     rates = ratios(graph)
@@ -96,8 +92,8 @@ def init(
         with name_node_in_errors(node.name):
             if _reads_sequence(node, rates):
                 ratio = next(ratio for ratio in (rates[name] for name in node.inputs) if ratio is not None)
-                options = StreamOptions(form, max(1, math.ceil(chunk * ratio)), slots)
-                own = node.layer.stream_init(*arrays, x, options)
+                own_options = options._replace(chunk=max(1, math.ceil(options.chunk * ratio)))
+                own = node.layer.stream_init(*arrays, x, own_options)
             y = jax.eval_shape(lambda x, n=node, a=arrays, s=own: _step_node(n, rates, a, s, x, False, None)[0], x)
         values[node.name] = y if rates[node.name] is None else _one_sample(y)
         if own is not None:

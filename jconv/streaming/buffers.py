@@ -65,8 +65,7 @@ def init_buffer(
     fill: float = 0,
 ) -> Buffer:
     """The buffer before the first sample, filled with `fill`. Raises `ValueError` for invalid options."""
-    if options.form not in FORMS:
-        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {options.form!r}")
+    check_form(options.form)
     if not isinstance(options.chunk, int) or options.chunk < 1:
         raise ValueError(f"chunk must be an integer of at least 1, got {options.chunk!r}")
     if options.slots and len(batch_shape) != 1:
@@ -77,6 +76,12 @@ def init_buffer(
     head = jnp.zeros(batch_shape if options.slots else (), jnp.int32)
     ring = RingBuffer(None, head, window, options.chunk, needed)
     return replace(ring, samples=jnp.full((*batch_shape, ring.rows, channels), fill, dtype))
+
+
+def check_form(form: str) -> None:
+    """Raises `ValueError` if the form of a buffer is unknown."""
+    if form not in FORMS:
+        raise ValueError(f"form must be one of {', '.join(FORMS)}, got {form!r}")
 
 
 def _prefers_shifting(options: StreamOptions, window: StreamWindow, sample_bytes: int) -> bool:

@@ -29,7 +29,7 @@ MIN_CHANNELS_FORWARD, MIN_CHANNELS_KERNEL_GRADIENT = 64, 16
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
     """The forward pass at stride 1: one grouped convolution per point."""
-    parts = count_parts(geometry, x.shape[2])
+    parts = count_parts(geometry, x.shape[2], MIN_CHANNELS_FORWARD)
     g = replace(geometry, groups=geometry.groups // parts)
     t = tiles.make_tiles(geometry)
     # Without `isolate_stage` XLA would compute the transforms again for each product that reads them.
@@ -45,7 +45,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry) -> jax.Array:
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry) -> jax.Array:
     """The kernel gradient at stride 1: one grouped kernel gradient per point."""
-    parts = count_parts(geometry, x.shape[2], kernel_gradient=True)
+    parts = count_parts(geometry, x.shape[2], MIN_CHANNELS_KERNEL_GRADIENT)
     g = replace(geometry, groups=geometry.groups // parts)
     t = tiles.make_tiles(geometry)
 
@@ -60,13 +60,8 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry) -> jax.A
     return _merge(_vmap(tiles.inverse_transform_kernel, g=g, t=t)(products)).astype(x.dtype)
 
 
-def count_parts(g: Geometry, in_channels: int, kernel_gradient: bool = False) -> int:
-    """Returns the number of parts that the groups are split into.
-
-    It is the largest number for which each part has at least `MIN_CHANNELS_FORWARD` channels, or
-    `MIN_CHANNELS_KERNEL_GRADIENT`.
-    """
-    min_channels = MIN_CHANNELS_KERNEL_GRADIENT if kernel_gradient else MIN_CHANNELS_FORWARD
+def count_parts(g: Geometry, in_channels: int, min_channels: int) -> int:
+    """Returns the largest number of parts of the groups for which each part has at least `min_channels` channels."""
     return next((count for count in range(in_channels // min_channels, 1, -1) if g.groups % count == 0), 1)
 
 
