@@ -23,7 +23,7 @@ from ..primitive.materialize import materialize
 from ..streaming.buffers import StreamOptions
 from . import needed, streaming, timing, variable_length
 from . import summary as model_summary
-from .nodes import LayerGraph, Node, Tree
+from .nodes import LayerGraph, Node, Tree, unwrap_single
 
 Call = Callable[[Node, tuple[Any, Any], Mapping[str, Any], Any], Any]
 """`call(node, (params, state), values, key)` returns a node's output and new state."""
@@ -207,7 +207,7 @@ class Model(LayerGraph):
     def outputs_of(self, values: Mapping[str, Any], x: Any) -> Any:
         """`apply`'s `y` from the `values` of all nodes and the input `x`: an array, or a dict for several outputs."""
         values = {**self.named(x), **values}
-        return self._unwrap_single({name: values[name] for name in self.outputs})
+        return unwrap_single({name: values[name] for name in self.outputs})
 
     def stream_init(
         self,
@@ -312,7 +312,7 @@ class Model(LayerGraph):
         Fraction(1, 4)
         """
         ratios = timing.ratios(self)
-        return self._unwrap_single({name: ratios[name] or Fraction(0) for name in self.outputs})
+        return unwrap_single({name: ratios[name] or Fraction(0) for name in self.outputs})
 
     @property
     def receptive_field(self) -> int | None:
@@ -356,9 +356,6 @@ class Model(LayerGraph):
         shapes = self.all_shapes(input_shape)
         params, state = jax.eval_shape(lambda key: self._init(key, shapes), jax.random.key(0))
         return model_summary.summary(self, params, state, shapes, batch=batch, width=width)
-
-    def _unwrap_single(self, outputs: dict[str, Any]) -> Any:
-        return outputs[self.outputs[0]] if len(outputs) == 1 else outputs
 
     def _check_keys(self, params: Params, state: State) -> None:
         known = {node.key for node in self.nodes}

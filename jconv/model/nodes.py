@@ -199,6 +199,11 @@ class LayerGraph:
         return {name: rows[name] for name in self.inputs if name in rows}
 
 
+def unwrap_single(outputs: dict[str, Any]) -> Any:
+    """The value of a single output, or all outputs by name."""
+    return next(iter(outputs.values())) if len(outputs) == 1 else outputs
+
+
 def fill_sizes(shapes: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]]:
     """The shapes with `length` for each open size.
 

@@ -21,7 +21,7 @@ from ..streaming.buffers import ENDED, StreamOptions, check_form
 from ..streaming.ring_buffer import RingBuffer, compute_steps
 from ..streaming.windows import concatenate
 from .channels_first import length_first, swap_axes
-from .nodes import LayerGraph, Node
+from .nodes import LayerGraph, Node, unwrap_single
 from .timing import ratios
 
 Arrays = Mapping[str, Any]
@@ -186,7 +186,7 @@ def step(
         values = {name: clear_unassigned(array, slots, stream) for name, array in values.items()}
         outputs, after = _step_slots(graph, params, state, stream, values, last, slots)
     outputs = {name: swap_axes(outputs[name]) if name in length_last else outputs[name] for name in graph.outputs}
-    return outputs[graph.outputs[0]] if len(outputs) == 1 else outputs, after
+    return unwrap_single(outputs), after
 
 
 def _step_slots(

@@ -7,7 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ..layers.base import map_inputs
 from ..ragged.sequences import Sequences, make_sequences
+from .nodes import unwrap_single
 
 
 def sequences_of(values: Mapping[str, Any], lengths: Any, segment_ids: Any) -> dict[str, Sequences | None]:
@@ -34,11 +36,6 @@ def sequences_of(values: Mapping[str, Any], lengths: Any, segment_ids: Any) -> d
 
 def extents(sequences: Mapping[str, Sequences | None], names: Sequence[str]) -> Any:
     """The `lengths` or `segment_ids` of an output, None without a length; for several outputs a dict by name."""
-    named = {name: _extent(sequences[name]) for name in names}
-    return named[names[0]] if len(names) == 1 else named
-
-
-def _extent(sequences: Any) -> Any:
-    if isinstance(sequences, tuple):
-        return tuple(_extent(one) for one in sequences)
-    return None if sequences is None else sequences.extent
+    return unwrap_single(
+        {name: map_inputs(lambda one: None if one is None else one.extent, sequences[name]) for name in names}
+    )
