@@ -144,6 +144,10 @@ def test_the_site_builds_and_its_api_reference_has_every_public_name(tmp_path: P
         if name not in documented and f"{value.__module__}.{value.__name__}" not in documented
     ]
     assert len(public) > 100 and missing == []
+    # Each result is one entry, also if its description has several lines.
+    pages = "".join(page.read_text(encoding="utf-8") for page in tmp_path.rglob("index.html"))
+    results = re.findall(r">Returns:<.*?</table>", pages, re.DOTALL)
+    assert len(results) > 50 and all(table.count("doc-section-item") == 1 for table in results)
 
 
 def test_every_page_is_in_the_navigation() -> None:
