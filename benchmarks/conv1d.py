@@ -12,46 +12,44 @@ of one row; `shared/timing.py` has the interleaved timing.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from training.errors import MISTAKE, UserError
+from training.errors import UserError
 
 from .convolution import measure, options, other_libraries, public_issues, tables
 from .convolution.summary import Result, summary
-from .shared import allocator, machine, markdown
+from .shared import allocator, command, machine, markdown
 from .shared.machine import cores
 from .shared.timing import compute_inline
 
-DONE, WRONG, INTERRUPTED = 0, 1, 130
 QUICK_REPEATS, QUICK_BUDGET = 7, 0.25
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    args = options.parse(arguments)
-    try:
-        args.check_files()
-        record = options.read_results(args.from_json) if args.from_json else _measure(args)
-        if args.from_json:
-            _print_earlier(record)
-        if args.picture:
-            _draw(args, record)
-    except UserError as error:
-        print(f"conv1d: {error}", file=sys.stderr)
-        return MISTAKE
-    except ArithmeticError as error:
-        print(f"conv1d: wrong result: {error}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        print("conv1d: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+    return command.exit_code("conv1d", partial(_run, options.parse(arguments)))
 
 
-def _measure(args: options.Options) -> dict[str, Any]:
-    rows = args.chosen()
+def _run(args: argparse.Namespace) -> None:
+    options.check_files(args)
+    if args.from_json:
+        record = options.read_results(args.from_json)
+        _print_earlier(record)
+    else:
+        try:
+            record = _measure(args)
+        except ArithmeticError as error:
+            raise command.Failure(f"wrong result: {error}") from None
+    if args.picture:
+        _draw(args, record)
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
+    rows = options.chosen_rows(args)
     keeps_memory = allocator.keep_memory()
     if args.inline:
         compute_inline()
@@ -80,7 +78,7 @@ def _measure(args: options.Options) -> dict[str, Any]:
     return record
 
 
-def _write(args: options.Options, record: dict[str, Any]) -> None:
+def _write(args: argparse.Namespace, record: dict[str, Any]) -> None:
     """Write the results so far, so that an interrupted run keeps its rows."""
     if args.json:
         options.write_results(args.json, record)
@@ -88,7 +86,7 @@ def _write(args: options.Options, record: dict[str, Any]) -> None:
 
 def _print_opening(record: dict[str, Any]) -> None:
     where = record["where"]
-    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    versions = machine.versions_line(where["versions"])
     print(f"{where['date']}, on {where['device']}; {where['cpu']}, {where['cores']} cores, {where['system']}")
     kept = "; freed memory is kept" if where.get("keeps_memory") else ""
     kept += "; JAX in the calling thread" if where.get("inline") else ""
@@ -123,10 +121,10 @@ def _print_earlier(record: dict[str, Any]) -> None:
     _print_closing(record)
 
 
-def _draw(args: options.Options, record: dict[str, Any]) -> None:
+def _draw(args: argparse.Namespace, record: dict[str, Any]) -> None:
     from .convolution import picture
 
-    if not record.get("rows") or args.picture is None:
+    if not record.get("rows"):
         raise UserError(f"--picture {args.picture}: that run has no rows to draw")
     args.picture.write_bytes(picture.speedups(record))
 

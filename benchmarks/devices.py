@@ -11,16 +11,13 @@ and receives. Two more rows are for one device that uses only XLA's convolutions
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +33,7 @@ from training.tasks import Examples, Task, losses
 
 from .shared import command, machine, markdown
 from .shared.timing import once
+from .trainers.workers import Side, Worker
 
 COUNTS = (1, 2, 4, 8)
 SERIES, LENGTH = 8, 512
@@ -81,12 +79,11 @@ def unet_task(count: int) -> Task:
 
 def by_lax(task: Task) -> Task:
     """The same network, with XLA's convolutions alone."""
-    nodes = task.model.nodes
-    return task._replace(model=replace(task.model, nodes=tuple(replace(n, layer=_by_lax(n.layer)) for n in nodes)))
-
-
-def _by_lax(layer: Any) -> Any:
-    return replace(layer, algorithm="lax") if hasattr(layer, "algorithm") else layer
+    nodes: list[Any] = [*task.model.nodes]
+    for i, node in enumerate(nodes):
+        if hasattr(node.layer, "algorithm"):
+            nodes[i] = replace(node, layer=replace(node.layer, algorithm="lax"))
+    return task._replace(model=replace(task.model, nodes=tuple(nodes)))
 
 
 class Network(NamedTuple):
@@ -117,16 +114,14 @@ def measure(network: str, count: int, repeats: int) -> Measured:
     sides = [_compiled(task, plan, mesh)]
     program = sides[0][0]
     cost: Any = program.cost_analysis()
-    cost = cost[0] if isinstance(cost, list) else cost
     if mesh is not None:
         sides.append(_compiled(task, plan, None))
     times: list[list[float]] = [[] for _ in sides]
-    for turn in range(1 + repeats):
+    for _ in range(1 + repeats):
         for side, taken in zip(sides, times, strict=True):
             (side[1], *_), seconds = once(partial(_finished, *side))
-            if turn:
-                taken.append(seconds)
-    seconds = [float(np.median(taken)) for taken in times]
+            taken.append(seconds)
+    seconds = [float(np.median(taken[1:])) for taken in times]
     temporary = program.memory_analysis().temp_size_in_bytes
     return Measured(
         network,
@@ -171,30 +166,36 @@ def table(rows: Sequence[Measured]) -> str:
     return markdown.table(head, lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure each network in a separate process, and print the table."""
+class Devices:
+    """The side of the worker processes: a process with simulated devices, as many as `count`."""
+
+    def __init__(self, count: int) -> None:
+        jax.config.update("jax_num_cpu_devices", count)
+        self.count = count
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        """Measure a network."""
+        return measure(question["network"], self.count, question["repeats"])._asdict()
+
+
+SIDES = {"devices": Devices}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure each network in a separate process, print the table, and return the exit code."""
     parser = command.parser("devices", __doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=COUNTS, help="numbers of devices (default: 1 2 4 8)")
     parser.add_argument("--repeats", type=int, default=9, help="steps that are timed (default: 9)")
-    parser.add_argument("--json", type=Path, help="write all measurements to this file")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    if options.child:
-        print(json.dumps(measure(options.child, options.devices[0], options.repeats)))
-        return
+    parser.add_argument("--json", **command.JSON)
+    return command.exit_code("devices", partial(_compare, parser.parse_args(arguments)))
+
+
+def _compare(options: argparse.Namespace) -> None:
     rows = []
     for network in NETWORKS:
         for count in (1,) if NETWORKS[network].single else options.devices:
-            child_command = [sys.executable, "-m", "benchmarks.devices", "--child", network, "--devices", str(count)]
-            environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(count)}
-            child = subprocess.run(
-                [*child_command, "--repeats", str(options.repeats)],
-                stdout=subprocess.PIPE,
-                text=True,
-                check=True,
-                env=environment,
-            )
-            rows.append(Measured(*json.loads(child.stdout.splitlines()[-1])))
+            with closing(Worker(Side(network, "devices", "devices"), count)) as worker:
+                rows.append(Measured(**worker.ask(network=network, repeats=options.repeats)))
             print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
     about = machine.describe(jax.devices("cpu")[0])
     if options.json:
@@ -221,4 +222,4 @@ def _task(model: Model, examples: Examples, loss: Any, reference: Any, score: An
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -23,6 +23,7 @@ from typing import Any
 
 NETWORKS = ("FCN", "ResNet", "InceptionTime", "LITETime")
 SETS = ("GunPoint", "ItalyPowerDemand", "ArrowHead")
+HEADS = ("data", "network", "fit", "aeon's", "ratio", "accuracy", "aeon's")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,9 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imported here because the process of aeon has no JAX.
     import jax
 
-    from .shared.machine import describe
+    from .shared import command, markdown
+    from .shared.machine import describe, machine_line
 
     machine, rows = describe(jax.devices()[0]), []
+    print(markdown.heading(HEADS), flush=True)
     for name in options.sets:
         for network in options.networks:
             row: dict[str, Any] = {"data": name, "network": network}
@@ -48,27 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     print(f"estimators: {side} on {name}: {error.stderr.strip()[-300:]}", file=sys.stderr)
                     return 1
             rows.append(row)
-            print(table([row], head=len(rows) == 1), flush=True)
-    print(f"\n{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores, {options.epochs} epochs")
+            (seconds, accuracy), (other, others) = row["jconv"], row["aeon"]
+            cells = [name, network, f"{seconds:.1f} s", f"{other:.1f} s", f"{other / seconds:.1f}"]
+            print(markdown.row([*cells, f"{accuracy:.3f}", f"{others:.3f}"]), flush=True)
+    print(f"\n{machine_line(machine)}, {options.epochs} epochs")
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n")
+        command.write_json(options.json, {"machine": machine, "rows": rows})
     return 0
-
-
-def table(rows: Sequence[dict[str, Any]], head: bool = True) -> str:
-    """The rows of a Markdown table.
-
-    >>> one = {"data": "Some", "network": "FCN", "jconv": [2.0, 0.9], "aeon": [8.0, 0.8]}
-    >>> print(table([one], head=False))
-    | Some | FCN | 2.0 s | 8.0 s | 4.0 | 0.900 | 0.800 |
-    """
-    heads = ["data", "network", "fit", "aeon's", "ratio", "accuracy", "aeon's"]
-    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"] if head else []
-    for row in rows:
-        (seconds, accuracy), (other, others) = row["jconv"], row["aeon"]
-        words = [row["data"], row["network"], f"{seconds:.1f} s", f"{other:.1f} s", f"{other / seconds:.1f}"]
-        lines.append(f"| {' | '.join([*words, f'{accuracy:.3f}', f'{others:.3f}'])} |")
-    return "\n".join(lines)
 
 
 def measure(side: str, name: str, network: str, epochs: int, batch_size: int) -> tuple[float, float]:
@@ -76,27 +65,20 @@ def measure(side: str, name: str, network: str, epochs: int, batch_size: int) ->
     from aeon.datasets import load_classification
 
     (x, y), (x_test, y_test) = (load_classification(name, split=part)[:2] for part in ("train", "test"))
-    estimator = (_ours if side == "jconv" else _aeons)(network, epochs, batch_size)
+    if side == "jconv":
+        from training import estimators as package
+
+        options: dict[str, Any] = {"epochs": epochs, "schedule": "plateau", "keep": "best"}
+    else:
+        from aeon.classification import deep_learning as package
+
+        # aeon's networks write their checkpoints to files.
+        options = {"n_epochs": epochs, "file_path": f"{tempfile.mkdtemp()}/"}
+    estimator = getattr(package, f"{network}Classifier")(batch_size=batch_size, random_state=0, **options)
     began = time.perf_counter()
     estimator.fit(x, y)
     seconds = time.perf_counter() - began
     return seconds, float(estimator.score(x_test, y_test))
-
-
-def _ours(network: str, epochs: int, batch_size: int) -> Any:
-    from training import estimators
-
-    options = {"epochs": epochs, "batch_size": batch_size, "schedule": "plateau", "keep": "best", "random_state": 0}
-    return getattr(estimators, f"{network}Classifier")(**options)
-
-
-def _aeons(network: str, epochs: int, batch_size: int) -> Any:
-    from aeon.classification import deep_learning
-
-    # aeon's networks write their checkpoints to files.
-    folder = f"{tempfile.mkdtemp()}/"
-    options = {"n_epochs": epochs, "batch_size": batch_size, "file_path": folder, "random_state": 0}
-    return getattr(deep_learning, f"{network}Classifier")(**options)
 
 
 def _in_process(python: str, side: str, name: str, network: str, options: argparse.Namespace) -> list[float]:

@@ -13,17 +13,24 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from .shared import command, markdown
-from .shared.machine import cores, describe
+from .shared.machine import cores, describe, machine_line
 from .shared.timing import once
 
 OURS, AEON = "jconv", "aeon"
+HEADS = (
+    "data",
+    "n, channels, length",
+    *("accuracy", "aeon's"),
+    *("transform", "aeon's", "ratio"),
+    *("fit", "aeon's", "ratio"),
+    "first transform",
+)
 
 
 class Cell(NamedTuple):
@@ -42,19 +49,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     sides = _sides()
     machine, cells = describe(jax.devices()[0]), []
+    print(markdown.heading(HEADS), flush=True)
     for name in options.sets:
         cells.append(measure(name, sides, options.seeds, options.rounds))
-        print(table(cells[-1:], head=len(cells) == 1), flush=True)
-    print(f"\n{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
+        print(line(cells[-1]), flush=True)
+    print(f"\n{machine_line(machine)}")
     if options.json:
-        found = {"machine": machine, "cells": [cell._asdict() for cell in cells]}
-        command.write_json(options.json, found)
+        command.write_json(options.json, {"machine": machine, "cells": [cell._asdict() for cell in cells]})
     return 0
 
 
 def measure(name: str, sides: dict[str, Callable[[int], Any]], seeds: int, rounds: int) -> Cell:
     """Measure one data set; aeon is left out if the series differ in length."""
-    (x, y), (x_test, y_test) = _load(name)
+    from aeon.datasets import load_classification
+
+    (x, y), (x_test, y_test) = (
+        load_classification(name, split=part, load_equal_length=False)[:2] for part in ("train", "test")
+    )
     if isinstance(x, list):
         sides = {OURS: sides[OURS]}
         shape = len(x), x[0].shape[0], max(one.shape[1] for one in x)
@@ -75,25 +86,20 @@ def measure(name: str, sides: dict[str, Callable[[int], Any]], seeds: int, round
     return cell
 
 
-def table(cells: Sequence[Cell], head: bool = True) -> str:
-    """The rows of a Markdown table.
+def line(cell: Cell) -> str:
+    """A row of the table.
 
     >>> one = {"jconv": [0.5], "aeon": [1.0]}
-    >>> print(table([Cell("Some", (9, 1, 20), {"jconv": 2.0, "aeon": 1.0}, one, one, one)], head=False))
+    >>> print(line(Cell("Some", (9, 1, 20), {"jconv": 2.0, "aeon": 1.0}, one, one, one)))
     | Some | 9, 1, 20 | 0.500 | 1.000 | 500 ms | 1000 ms | 2.0 | 500 ms | 1000 ms | 2.0 | 2.0 s |
     """
-    heads = ["data", "n, channels, length", "accuracy", "aeon's", "transform", "aeon's", "ratio", "fit", "aeon's"]
-    lines = [markdown.heading([*heads, "ratio", "first transform"])] if head else []
-    for cell in cells:
-        words = [cell.data, ", ".join(map(str, cell.shape))]
-        words += [f"{np.mean(cell.accuracy[side]):.3f}" if side in cell.accuracy else "–" for side in (OURS, AEON)]
-        for seconds in (cell.transform, cell.fit):
-            medians = {side: float(np.median(values)) for side, values in seconds.items()}
-            words += [f"{1e3 * medians[side]:.0f} ms" if side in medians else "–" for side in (OURS, AEON)]
-            words.append(f"{medians[AEON] / medians[OURS]:.1f}" if AEON in medians else "–")
-        words.append(f"{cell.first[OURS]:.1f} s")
-        lines.append(markdown.row(words))
-    return "\n".join(lines)
+    words = [cell.data, ", ".join(map(str, cell.shape))]
+    words += [f"{np.mean(cell.accuracy[side]):.3f}" if side in cell.accuracy else "–" for side in (OURS, AEON)]
+    for seconds in (cell.transform, cell.fit):
+        medians = {side: float(np.median(values)) for side, values in seconds.items()}
+        words += [f"{1e3 * medians[side]:.0f} ms" if side in medians else "–" for side in (OURS, AEON)]
+        words.append(f"{medians[AEON] / medians[OURS]:.1f}" if AEON in medians else "–")
+    return markdown.row([*words, f"{cell.first[OURS]:.1f} s"])
 
 
 def _features(side: str, classifier: Any, x: Any) -> Any:
@@ -113,20 +119,13 @@ def _sides() -> dict[str, Callable[[int], Any]]:
     }
 
 
-def _load(name: str) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    from aeon.datasets import load_classification
-
-    train, test = (load_classification(name, split=part, load_equal_length=False)[:2] for part in ("train", "test"))
-    return train, test
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("hydra", __doc__)
     words = "default: all data sets for classification"
     parser.add_argument("--sets", nargs="+", default=packaged(), metavar="NAME", help=words)
     parser.add_argument("--seeds", type=int, default=5, help="default 5")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
+    parser.add_argument("--json", **command.JSON)
     return parser.parse_args(arguments)
 
 

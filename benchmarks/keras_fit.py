@@ -12,11 +12,10 @@ left out.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,10 +25,10 @@ import numpy as np
 from training.options.types import whole
 
 from .shared import command, markdown
-from .shared.machine import cores, describe
+from .shared.machine import cores, describe, machine_line
 from .trainers import protocol_jax
-from .trainers.workers import Side, Worker, WorkerError, WorkerGroup
-from .training import disagreement, rotated
+from .trainers.workers import Side, Worker, WorkerGroup
+from .training import check_losses, measure_epochs
 
 SECONDS = 1.5
 """The minimum duration of a turn; an epoch may be longer."""
@@ -68,40 +67,36 @@ class Cell(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.keras_fit --help`."""
-    options = _parse(arguments)
+    return command.exit_code("keras_fit", partial(_compare, _parse(arguments)))
+
+
+def _compare(options: argparse.Namespace) -> None:
     machine, cells = describe(jax.devices()[0]), []
-    try:
-        for data in options.sets:
-            for network in options.models:
-                cells.append(measure(data, network, options.rounds))
-                print(table(cells[-1:]) + "\n", flush=True)
-    except WorkerError as error:
-        print(f"keras_fit: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("keras_fit: interrupted", file=sys.stderr)
-        return 130
-    print(f"{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores")
+    for data in options.sets:
+        for network in options.models:
+            cells.append(measure(data, network, options.rounds))
+            print(table(cells[-1:]) + "\n", flush=True)
+    print(machine_line(machine))
     if options.json:
         found = [{**cell._asdict(), "medians": cell.medians, "ratios": cell.ratios} for cell in cells]
         command.write_json(options.json, {"machine": machine, "cells": found})
-    return 0
 
 
 def measure(data: str, network: str, rounds: int) -> Cell:
     """Measure one data set with one network. Raises `WorkerError` if a side fails or its loss differs."""
     workers: dict[str, Worker | WorkerGroup] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         setup = {"data": data, "network": network, "folder": folder}
         protocol_jax.write(setup, Path(folder))
-        try:
-            for side in SIDES:
-                if all(find_spec(package) for package in side.needs):
-                    workers[side.name] = (WorkerGroup if side.name == JCONV_SEEDS else Worker)(side, setup)
-            return Cell(data, network, *_measured(workers, rounds))
-        finally:
-            for worker in workers.values():
-                worker.stop()
+        for side in SIDES:
+            if not side.missing:
+                workers[side.name] = (WorkerGroup if side.name == JCONV_SEEDS else Worker)(side, setup)
+                stack.callback(workers[side.name].close)
+        check_losses({name: worker.ask()["losses"] for name, worker in workers.items()})
+        first, milliseconds = measure_epochs(workers, rounds, SECONDS)
+    # A turn of this side trains a seed on each core.
+    milliseconds[JCONV_SEEDS] = [value / cores() for value in milliseconds[JCONV_SEEDS]]
+    return Cell(data, network, first, milliseconds)
 
 
 def table(cells: Sequence[Cell]) -> str:
@@ -117,23 +112,6 @@ def table(cells: Sequence[Cell]) -> str:
     return markdown.table(heads, rows)
 
 
-def _measured(
-    workers: Mapping[str, Worker | WorkerGroup], rounds: int
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    wrong = disagreement({name: worker.ask()["losses"] for name, worker in workers.items()})
-    if wrong:
-        raise WorkerError(wrong)
-    first = {name: worker.ask(epochs=1)["seconds"] for name, worker in workers.items()}
-    epochs = {name: max(1, round(SECONDS / worker.ask(epochs=1)["seconds"])) for name, worker in workers.items()}
-    measured: dict[str, list[float]] = {name: [] for name in workers}
-    for turn in range(rounds):
-        for name in rotated(list(workers), turn):
-            time.sleep(0.3)  # the threads of the previous side may still spin
-            runs = cores() if name == JCONV_SEEDS else 1
-            measured[name].append(1e3 * workers[name].ask(epochs=epochs[name])["seconds"] / epochs[name] / runs)
-    return first, measured
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = command.parser("keras_fit", __doc__)
     add = parser.add_argument
@@ -141,7 +119,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     networks = list(protocol_jax.protocols.PROTOCOLS[protocol_jax.PROTOCOL])
     add("--models", nargs="+", choices=networks, default=networks, help="default both")
     add("--rounds", type=whole(1), default=5, metavar="N", help="turns of each side; default 5")
-    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
+    add("--json", **command.JSON)
     return parser.parse_args(arguments)
 
 

@@ -12,25 +12,27 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.errors import UserError
+from training.errors import Parser
 from training.options.types import positive, whole
 
 from .convolution.summary import geometric_mean
 from .network_sides.side import FORWARD, STEP
 from .shared import command, markdown
-from .shared.machine import cores
-from .trainers.workers import Side, Worker, WorkerError
+from .shared.machine import cores, installed_versions, versions_line
+from .shared.results import deviation
+from .shared.timing import measured_names, rotated
+from .trainers.workers import Side, Worker, WorkerError, installed
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
@@ -80,10 +82,10 @@ def check_equal(row: Row, results: dict[str, Any], tolerance: float = TOLERANCE)
     """A `Check`: results deviate from the first side's by less than `tolerance` of their scale."""
     first, *_ = results.values()
     for name, result in results.items():
-        deviation = float(np.abs(result - first).max() / np.abs(first).max())
-        if not deviation < tolerance:
+        off = deviation(result, first)
+        if not off < tolerance:
             raise ArithmeticError(
-                f"{row.network}, {row.program}, batch {row.batch}: {name} deviates by {deviation:.1e} of the scale"
+                f"{row.network}, {row.program}, batch {row.batch}: {name} deviates by {off:.1e} of the scale"
             )
 
 
@@ -105,27 +107,19 @@ def measure_rows(
 
     Raises `WorkerError` for a side of JAX that fails, and what `check` raises; another side that fails is left out.
     """
-    with _workers(sides, argument) as workers:
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        for side in sides:
+            workers[side.name] = Worker(side, argument)
+            stack.callback(workers[side.name].close)
         found: dict[Row, Times] = {row: {side: [] for side in _computed_by(row, workers, check)} for row in rows}
         for turn in range(rounds):
             for row, times in found.items():
-                for name in np.roll(list(times), -turn):
+                for name in rotated(list(times), turn):
                     time.sleep(PAUSE)
                     question = {"program": row.program, "batch": row.batch, "seconds": seconds}
                     times[name] += workers[name].ask(**question)["milliseconds"]
     return found
-
-
-@contextmanager
-def _workers(sides: Sequence[Side], argument: Any) -> Iterator[dict[str, Worker]]:
-    workers: dict[str, Worker] = {}
-    try:
-        for side in sides:
-            workers[side.name] = Worker(side, argument)
-        yield workers
-    finally:
-        for worker in workers.values():
-            worker.stop()
 
 
 def _computed_by(row: Row, workers: dict[str, Worker], check: Check) -> list[str]:
@@ -150,7 +144,7 @@ def _computed_by(row: Row, workers: dict[str, Worker], check: Check) -> list[str
 
 def table(found: dict[Row, Times]) -> str:
     """A Markdown table: milliseconds per call of jconv, and the times of the other sides relative to it."""
-    names = [side.name for side in SIDES if any(side.name in times for times in found.values())]
+    names = measured_names((side.name for side in SIDES), found.values())
     heads = ["network", "program", "batch", f"ms, {JCONV}", *(f"{name} / jconv" for name in names[1:])]
     rows = []
     for row, times in found.items():
@@ -159,16 +153,16 @@ def table(found: dict[Row, Times]) -> str:
     return markdown.table(heads, rows)
 
 
-def summary(found: dict[Row, Times], name: str = KERAS) -> list[str]:
-    """A line for each program: the geometric mean and the smallest of the ratios to one side."""
+def summary(found: dict[Row, Times]) -> list[str]:
+    """A line for each program: the geometric mean and the smallest of the ratios to Keras under `jax.jit`."""
     lines = []
     for program in (FORWARD, STEP):
-        ratios = {row: _ratio(times, name) for row, times in found.items() if row.program == program and name in times}
+        ratios = {r: _ratio(times, KERAS) for r, times in found.items() if r.program == program and KERAS in times}
         if ratios:
             least = min(ratios, key=lambda row: ratios[row])
             mean = geometric_mean(ratios.values())
             where = f"{least.network}, batch {least.batch}"
-            lines.append(f"{name} / jconv, {program}: geometric mean {mean:.2f}, least {ratios[least]:.2f} ({where})")
+            lines.append(f"{KERAS} / jconv, {program}: geometric mean {mean:.2f}, least {ratios[least]:.2f} ({where})")
     return lines
 
 
@@ -178,30 +172,33 @@ def _ratio(times: Times, name: str) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.networks --help`."""
-    options = _parse(arguments)
+    return command.exit_code("networks", partial(_compare, _parse(arguments)))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    print_conditions()
     found: dict[Row, Times] = {}
-    print(f"{cores()} threads, Python {platform.python_version()}, {versions()}", flush=True)
-    try:
-        for network in options.networks:
-            found |= measure(network, options.sides, options.programs, options.rounds, options.seconds)
-            for row, times in found.items():
-                if row.network == network.name:
-                    print(row, {name: round(float(np.median(ms)), 3) for name, ms in times.items()}, flush=True)
-    except (WorkerError, ArithmeticError) as error:
-        print(f"networks: {error}", file=sys.stderr)
-        return 1
+    for network in options.networks:
+        own = measure(network, options.sides, options.programs, options.rounds, options.seconds)
+        found |= own
+        for row, times in own.items():
+            print(row, {name: round(float(np.median(ms)), 3) for name, ms in times.items()}, flush=True)
     print("\n" + "\n".join([table(found), "", *summary(found)]))
-    if options.json:
+    write(options.json, found)
+
+
+def print_conditions() -> None:
+    """Print the number of threads, and the versions of Python and the packages."""
+    versions = versions_line(installed_versions())
+    print(f"{cores()} threads, Python {platform.python_version()}, {versions}", flush=True)
+
+
+def write(path: Path | None, found: dict[Row, Times]) -> None:
+    """Write the file of `--json`, if it is given."""
+    if path:
         rows = [{**row._asdict(), "milliseconds": times} for row, times in found.items()]
-        command.write_json(options.json, {"threads": cores(), "versions": versions(), "rows": rows})
-    return 0
-
-
-def versions() -> str:
-    """The versions of the packages of a comparison, in one line."""
-    from .shared.machine import installed_versions
-
-    return ", ".join(f"{name} {version}" for name, version in installed_versions().items())
+        versions = versions_line(installed_versions())
+        command.write_json(path, {"threads": cores(), "versions": versions, "rows": rows})
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -210,50 +207,44 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
     add("--batch", type=whole(1), metavar="N", help="only this batch size, for every network")
     add("--program", choices=[FORWARD, STEP], help="only one of the two programs")
-    add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
-    add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")
-    add("--seconds", type=positive, default=0.2, metavar="S", help="seconds of a turn; default 0.2")
-    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
-    options = parser.parse_args(arguments)
-    try:
-        options.sides = installed_sides(SIDES, options.sides)
-        options.networks = _networks(options.network, options.batch)
-        if options.json and not options.json.parent.is_dir():
-            raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
-    except UserError as error:
-        parser.error(str(error))
+    options = parse_common(parser, SIDES, arguments)
+    options.networks = _networks(parser, options.network, options.batch)
     options.programs = [options.program] if options.program else [FORWARD, STEP]
     return options
 
 
-def installed_sides(sides: Sequence[Side], texts: Sequence[str] | None) -> list[Side]:
-    """The first side and those whose name contains one of the texts, if any; without sides that are not installed.
+def parse_common(parser: Parser, sides: Sequence[Side], arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options of the parser, with `--sides`, `--rounds`, `--seconds` and `--json`.
 
-    Raises `UserError` for a text that no name contains.
+    `sides` of the result are the first side and those whose name contains one of the texts, if any; without sides that
+    are not installed.
     """
-    for text in texts or ():
+    add = parser.add_argument
+    add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
+    add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")
+    add("--seconds", type=positive, default=0.2, metavar="S", help="seconds of a turn, at least one call; default 0.2")
+    add("--json", **command.JSON)
+    options = parser.parse_args(arguments)
+    command.check_folder(parser, options)
+    texts = options.sides or [""]
+    for text in texts:
         if not any(text in side.name for side in sides):
-            raise UserError(
-                f"--sides {text!r}: no name of a side contains it; they are {', '.join(s.name for s in sides)}"
-            )
-    chosen = [side for side in sides if side is sides[0] or not texts or any(text in side.name for text in texts)]
-    there = [side for side in chosen if all(find_spec(package) for package in side.needs)]
-    for side in chosen:
-        if side not in there:
-            print(f"left out: {side.name}: {' or '.join(side.needs)} not installed", flush=True)
-    return there
+            names = ", ".join(side.name for side in sides)
+            parser.error(f"--sides {text!r}: no name of a side contains it; they are {names}")
+    options.sides = installed([s for s in sides if s is sides[0] or any(text in s.name for text in texts)])
+    return options
 
 
-def _networks(text: str, batch: int | None) -> list[Any]:
+def _networks(parser: Parser, text: str, batch: int | None) -> list[Any]:
     if find_spec("keras") is None:
-        raise UserError('the networks are built in Keras; install it with: pip install -e ".[bench]"')
+        parser.error('the networks are built in Keras; install it with: pip install -e ".[bench]"')
     from .network_sides.architectures import NETWORKS
 
     found = [network if batch is None else network._replace(batches=(batch,)) for network in NETWORKS]
     found = [network for network in found if text in network.name]
     if not found:
         names = ", ".join(network.name for network in NETWORKS)
-        raise UserError(f"--network {text!r}: no name of a network contains it; they are {names}")
+        parser.error(f"--network {text!r}: no name of a network contains it; they are {names}")
     return found
 
 

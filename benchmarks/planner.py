@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -217,11 +216,10 @@ def measure(options: argparse.Namespace) -> None:
             if time.monotonic() > until or len(rows) >= len(OPERATIONS) * options.count:
                 return
             for row in operations:
-                names = (
-                    candidates(row.operation, row.sizes)
-                    if options.complete
-                    else promising_algorithms(row, rows, random)
-                )
+                if options.complete:
+                    names = candidates(row.operation, row.sizes)
+                else:
+                    names = promising_algorithms(row, rows, random)
                 rows.append(time_algorithms(row, names))
             for s, operation, times in rows[-len(OPERATIONS) :]:
                 milliseconds = [times.get(name, "") for name in ALGORITHMS]
@@ -340,10 +338,8 @@ def judge(options: argparse.Namespace) -> None:
         for number, (row, second) in enumerate(zip(first, again, strict=True)):
             # The first measurement decides which algorithm is the fastest, the second how fast it is.
             own = {name: ms for name, ms in row.times.items() if policy == FASTEST or ALGORITHMS[name].LOCAL}
-            times, name = (
-                row.times | second.times,
-                choose(policy, row.operation, row.sizes, hardware=this_machine()).algorithm,
-            )
+            times = row.times | second.times
+            name = choose(policy, row.operation, row.sizes, hardware=this_machine()).algorithm
             chosen = times.get(name, HOPELESS * min(times.values()))  # not timed: too slow for all similar sizes
             slower[number] = chosen / times[min(own, key=own.__getitem__)]
             faster[number] = times["lax"] / chosen
@@ -374,17 +370,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--cores", type=int, default=this_machine().cores, help="learn: the number of cores that were measured"
     )
     options = parser.parse_args(arguments)
-    try:
-        STEPS[options.step](options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return command.exit_code("planner", partial(STEPS[options.step], options))
 
 
 STEPS: dict[str, Callable[[argparse.Namespace], None]] = {"measure": measure, "learn": learn, "judge": judge}
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

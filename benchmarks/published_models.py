@@ -14,35 +14,35 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from training.errors import MISTAKE, UserError
-from training.options.types import positive, whole
+from training.errors import UserError
+from training.options.types import whole
 
-from .networks import JCONV, KERAS, Check, Row, Times, check_equal, installed_sides, measure_rows, versions
+from . import networks
+from .networks import JCONV, KERAS, Check, Row, Times, check_equal, measure_rows
 from .published import fetching, manifest
 from .published.ensembles import EQUAL, MIXED, PEPTIDES, PROGRAMS, PROJECTS, score, variants
 from .shared import command, markdown
-from .shared.machine import cores
-from .trainers.workers import Side, WorkerError
+from .shared.timing import measured_names
+from .trainers.workers import Side
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
 SIDES = (
     Side(JCONV, "published.ensemble_sides", "jconv"),
     Side(KERAS, "published.ensemble_sides", "jit", ("keras",)),
-    Side("`tf.function`", "published.ensemble_tensorflow", "tensorflow", ("keras", "tensorflow"), "tensorflow"),
+    Side("`tf.function`", "published.ensemble_sides", "tensorflow", ("keras", "tensorflow"), "tensorflow"),
 )
 TOLERANCE = 1e-5
-BATCHES = {EQUAL: (1,), MIXED: (4,), PEPTIDES: (1000,)}
-"""The batch sizes of each program, in variants or peptides."""
+BATCHES = {EQUAL: 1, MIXED: 4, PEPTIDES: 1000}
+"""The batch size of each program, in variants or peptides."""
 
 EPILOG = """\
 examples:
@@ -68,7 +68,7 @@ def check(scores: dict[Row, list[float]]) -> Check:
 
 def table(found: dict[Row, Times]) -> str:
     """A Markdown table: variants or peptides per second of each side, and jconv's rate relative to the other sides."""
-    names = [side.name for side in SIDES if any(side.name in times for times in found.values())]
+    names = measured_names((side.name for side in SIDES), found.values())
     heads = ["package", "batch", *(f"{name}, per second" for name in names), *(f"jconv / {n}" for n in names[1:])]
     rows = []
     for row, times in found.items():
@@ -89,31 +89,24 @@ def _batch(row: Row) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.published_models --help`."""
-    options = _parse(arguments)
+    return command.exit_code("published_models", partial(_compare, _parse(arguments)))
+
+
+def _compare(options: argparse.Namespace) -> None:
+    networks.print_conditions()
     found: dict[Row, Times] = {}
     scores: dict[Row, list[float]] = {}
-    print(f"{cores()} threads, Python {platform.python_version()}, {versions()}", flush=True)
-    try:
-        for network, project in PROJECTS.items():
-            rows = [Row(network, program, batch) for program, batch in options.rows if PROGRAMS[program] == network]
-            if rows:
-                with tempfile.TemporaryDirectory() as folder:
-                    files = _files(project, options, Path(folder))
-                    timing = options.rounds, options.seconds, check(scores)
-                    found |= measure_rows(rows, options.sides, files, *timing)
-    except (WorkerError, ArithmeticError, fetching.FetchError) as error:
-        print(f"published_models: {error}", file=sys.stderr)
-        return 1
-    except UserError as error:
-        print(f"published_models: {error}", file=sys.stderr)
-        return MISTAKE
+    for network, project in PROJECTS.items():
+        rows = [row for row in options.rows if row.network == network]
+        if rows:
+            with tempfile.TemporaryDirectory() as folder:
+                files = _files(project, options, Path(folder))
+                timing = options.rounds, options.seconds, check(scores)
+                found |= measure_rows(rows, options.sides, files, *timing)
     print("\n" + table(found) + "\n")
     for row, values in scores.items():
         print(f"{_batch(row)}: scores {', '.join(f'{value:.2f}' for value in values)}")
-    if options.json:
-        rows = [{**row._asdict(), "milliseconds": times} for row, times in found.items()]
-        command.write_json(options.json, {"threads": cores(), "versions": versions(), "rows": rows})
-    return 0
+    networks.write(options.json, found)
 
 
 def _files(project: str, options: argparse.Namespace, folder: Path) -> list[str]:
@@ -122,13 +115,10 @@ def _files(project: str, options: argparse.Namespace, folder: Path) -> list[str]
     if not listed:
         raise UserError(f"{options.manifest} has no {project}")
     cache = options.files or fetching.cache_folder()
-    absent = [published for published in listed if fetching.find(published, cache) is None]
-    if absent and options.no_fetch:
-        raise fetching.FetchError(f"{absent[0].path} of {project} is not in {cache}")
-    for group in fetching.by_source(absent):
-        print(f"fetching {len(group)} files of {project} ({group[0].licence})", file=sys.stderr, flush=True)
-        for reason in fetching.fetch(group, cache).values():
-            raise fetching.FetchError(reason)
+    missing = fetching.fetch_absent(listed, cache, options.no_fetch)
+    for published in listed:
+        if published.sha256 in missing:
+            raise fetching.FetchError(f"{published.path} of {project}: {missing[published.sha256]}")
     links = [folder / Path(published.path).name for published in listed]
     for link, published in zip(links, listed, strict=True):
         link.symlink_to((cache / published.sha256).resolve())
@@ -140,23 +130,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--program", choices=list(PROGRAMS), help="only one of the programs")
     add("--batch", type=whole(1), metavar="N", help="variants or peptides in a batch, for every program")
-    add("--sides", nargs="+", metavar="TEXT", help="jconv, and the sides whose name contains one of these texts")
-    add("--rounds", type=whole(1), default=9, metavar="N", help="turns of each side; default 9")
-    add("--seconds", type=positive, default=0.2, metavar="S", help="seconds of a turn, at least one call; default 0.2")
-    add("--manifest", type=Path, default=manifest.MANIFEST, metavar="FILE", help="default benchmarks/data/wild.csv")
-    add("--files", type=Path, metavar="FOLDER", help="where files are, named by their digest; default: the cache")
-    add("--no-fetch", action="store_true", help="use only files that are there")
-    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
-    options = parser.parse_args(arguments)
-    try:
-        options.sides = installed_sides(SIDES, options.sides)
-        if options.json and not options.json.parent.is_dir():
-            raise UserError(f"--json {options.json}: there is no folder {options.json.parent}")
-    except UserError as error:
-        parser.error(str(error))
+    fetching.add_options(parser)
+    options = networks.parse_common(parser, SIDES, arguments)
     programs = [options.program] if options.program else list(PROGRAMS)
-    batches = {program: (options.batch,) if options.batch else BATCHES[program] for program in programs}
-    options.rows = [(program, batch) for program, several in batches.items() for batch in several]
+    options.rows = [Row(PROGRAMS[program], program, options.batch or BATCHES[program]) for program in programs]
     return options
 
 

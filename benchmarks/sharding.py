@@ -16,7 +16,8 @@ import math
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -24,13 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-import jconv
-
+from .convolution import rows
+from .convolution.jax_sides import jconv_convolution, lax_convolution
 from .shared import command, markdown
+from .shared.results import deviation
 
 DEVICES = 8
-X_SHAPE = (16, 32, 16)
-OUT_CHANNELS = 16
 GEOMETRIES: dict[str, dict[str, int]] = {
     "dense": {"kernel_size": 3},
     "strided": {"kernel_size": 3, "stride": 2},
@@ -55,25 +55,19 @@ class Layout(NamedTuple):
     kernel: PartitionSpec
 
 
+def _row(geometry: Mapping[str, Any]) -> rows.Row:
+    """A geometry with the sizes of `x` and the number of output channels, and with causal padding."""
+    return rows.Row("", "", batch=16, length=32, in_channels=16, out_channels=16, **geometry)
+
+
 def jconv_operation(geometry: dict[str, int], algorithm: str = "auto") -> Operation:
-    """The convolution of a geometry by jconv, with causal padding."""
-    options: dict[str, Any] = {name: value for name, value in geometry.items() if name != "kernel_size"}
-    return lambda x, kernel: jconv.conv1d({"kernel": kernel}, x, padding="causal", algorithm=algorithm, **options)
+    """The convolution of a geometry by jconv."""
+    return jconv_convolution(_row(geometry), algorithm)
 
 
 def lax_operation(geometry: dict[str, int]) -> Operation:
     """The same convolution by `jax.lax`."""
-    dilation = geometry.get("dilation", 1)
-    reach = (geometry["kernel_size"] - 1) * dilation + 1
-    return lambda x, kernel: jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        (geometry.get("stride", 1),),
-        [(reach - 1, 0)],
-        rhs_dilation=(dilation,),
-        dimension_numbers=("NWC", "WIO", "NWC"),
-        feature_group_count=geometry.get("groups", 1),
-    )
+    return lax_convolution(_row(geometry))
 
 
 OPERATIONS: dict[str, Callable[[dict[str, int]], Operation]] = {"lax": lax_operation, "jconv": jconv_operation}
@@ -81,10 +75,8 @@ OPERATIONS: dict[str, Callable[[dict[str, int]], Operation]] = {"lax": lax_opera
 
 def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
     """Random `x` and kernel for a geometry, the same in every call."""
-    rng = np.random.default_rng(0)
-    kernel_shape = (geometry["kernel_size"], X_SHAPE[2] // geometry.get("groups", 1), OUT_CHANNELS)
-    x, kernel = (jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in (X_SHAPE, kernel_shape))
-    return x, kernel
+    x, kernel, _ = rows.operands(_row(geometry))
+    return jnp.asarray(x), jnp.asarray(kernel)
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
@@ -135,21 +127,17 @@ def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.M
     except Exception as error:  # the exception is the result
         return f"refused: {type(error).__name__}"
     for name, a, e in zip(("y", "x_bar", "kernel_bar"), actual, expected, strict=True):
-        off = np.abs(np.asarray(a) - e).max() / np.abs(e).max()
+        off = deviation(a, e)
         if not off < TOLERANCE:
             return f"wrong: {name} by {off:.2g}"
     return "right"
 
 
-_EXPECTED: dict[Any, list[np.ndarray[Any, Any]]] = {}
-
-
+@cache
 def expected_operations(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
     """The three operations without sharding, computed once for each geometry."""
-    if geometry not in _EXPECTED:
-        operations = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
-        _EXPECTED[geometry] = [np.asarray(f) for f in operations]
-    return _EXPECTED[geometry]
+    operations = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
+    return [np.asarray(f) for f in operations]
 
 
 def make_mesh(name: str, kind: AxisType = AxisType.Auto) -> jax.sharding.Mesh:

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -24,8 +22,9 @@ from training.options.types import whole
 
 from .shared import command, markdown
 from .shared.allocator import keep_memory
-from .shared.machine import cores, describe
-from .shared.timing import Timing, compute_inline, medians, once
+from .shared.machine import cores, describe, versions_line
+from .shared.results import deviation
+from .shared.timing import Timing, compute_inline, measured_names, medians, once
 from .streams.networks import Array, Network, networks
 from .streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
 
@@ -72,10 +71,11 @@ def rows(sessions: int | None = None, network: str = "") -> list[Row]:
 def sides(row: Row) -> list[Side]:
     """The installed sides, without the window for many sessions, and without matrix products for depthwise networks."""
     lacking = missing(SIDES)
-    absent = {side.name for side in SIDES if side.needs in lacking}
-    absent |= {WINDOW} if row.sessions > 1 else set()
-    absent |= {PRODUCTS} if any(conv.depthwise for block in row.network.blocks for conv in block) else set()
-    return [side for side in SIDES if side.name not in absent]
+    if row.sessions > 1:
+        lacking.append(WINDOW)
+    if any(conv.depthwise for block in row.network.blocks for conv in block):
+        lacking.append(PRODUCTS)
+    return [side for side in SIDES if side.needs not in lacking and side.name not in lacking]
 
 
 def check(row: Row, side: Side) -> None:
@@ -89,10 +89,9 @@ def check(row: Row, side: Side) -> None:
     chunks = np.split(x, np.cumsum(lengths)[:-1], axis=1)
     outputs = [np.asarray(step(np.ascontiguousarray(chunk))) for chunk in chunks]
     y = np.concatenate(outputs[1:], axis=1)
-    wanted = truth(row.network, x)[:, lengths[0] :]
-    deviation = float(np.abs(y - wanted).max() / np.abs(wanted).max())
-    if not deviation < TOLERANCE:
-        raise ArithmeticError(f"{row.name}: {side.name} deviates from the reference by {deviation:.1e} of its scale")
+    off = deviation(y, truth(row.network, x)[:, lengths[0] :])
+    if not off < TOLERANCE:
+        raise ArithmeticError(f"{row.name}: {side.name} deviates from the reference by {off:.1e} of its scale")
 
 
 def measure(row: Row, turns: int, budget: float) -> dict[str, Timing]:
@@ -142,14 +141,13 @@ def long(network: Network, samples: int) -> tuple[float, float, int, int]:
         if number in (max(1, blocks // 10), blocks - 1):
             held.append(sum(array.nbytes for array in jax.live_arrays()))
     window = np.concatenate(tail)[-(network.reach - 1 + block) :]
-    wanted = np.asarray(model.apply(params, {}, window[None])[0][0, -block:])
-    deviation = float(np.abs(np.asarray(y) - wanted).max() / np.abs(wanted).max())
-    return deviation, 1e6 * seconds / (block * (blocks - 1)), held[0], held[-1]
+    wanted = model.apply(params, {}, window[None])[0][0, -block:]
+    return deviation(y, wanted), 1e6 * seconds / (block * (blocks - 1)), held[0], held[-1]
 
 
 def table(results: dict[str, dict[str, Timing]]) -> str:
     """A Markdown table: milliseconds per step, and the times of the other sides relative to jconv's."""
-    names = [side.name for side in SIDES if any(side.name in found for found in results.values())]
+    names = measured_names((side.name for side in SIDES), results.values())
     heads = ["a step of sessions x samples, ms", *names, "sequence-layers to jconv", "PyTorch to jconv"]
     rows = []
     for row, found in results.items():
@@ -164,28 +162,26 @@ def table(results: dict[str, dict[str, Timing]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.streaming --help`."""
-    options = _parse(arguments)
+    return command.exit_code("streaming", partial(_measure, _parse(arguments)))
+
+
+def _measure(options: argparse.Namespace) -> int:
     keep_memory()
     if options.inline:
         compute_inline()
     for package in missing(SIDES):
         print(f"left out: {package} is not installed", flush=True)
     machine = describe(jax.devices()[0])
-    packages = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    print(f"{packages}; {cores()} threads, Python {platform.python_version()}\n", flush=True)
+    print(f"{versions_line(machine['versions'])}; {cores()} threads, Python {platform.python_version()}\n", flush=True)
     if options.long:
-        deviation, microseconds, early, late = long(networks()[0], options.long)
+        off, microseconds, early, late = long(networks()[0], options.long)
         print(f"{options.long:,} steps of the WaveNet, {microseconds:.1f} us each in scans of 1,000")
         print(f"arrays held: {early:,} bytes after a tenth, {late:,} at the end")
-        print(f"the last 1,000 outputs deviate from a recomputed window by {deviation:.1e} of their scale")
-        return 0 if deviation < TOLERANCE and early == late else 1
+        print(f"the last 1,000 outputs deviate from a recomputed window by {off:.1e} of their scale")
+        return 0 if off < TOLERANCE and early == late else 1
     results: dict[str, dict[str, Timing]] = {}
     for row in options.rows:
-        try:
-            results[row.name] = measure(row, options.turns, options.budget)
-        except ArithmeticError as error:
-            print(f"streaming: {error}", file=sys.stderr)
-            return 1
+        results[row.name] = measure(row, options.turns, options.budget)
         print(row.name, {name: round(t.milliseconds, 4) for name, t in results[row.name].items()}, flush=True)
     print("\n" + table(results))
     if options.json:
@@ -203,7 +199,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
     add("--inline", action="store_true", help="JAX computes in the calling thread")
     add("--long", type=whole(1), metavar="N", help="stream N samples through the WaveNet instead")
-    add("--json", type=Path, metavar="FILE", help="write all measurements to this file")
+    add("--json", **command.JSON)
     options = parser.parse_args(arguments)
     options.rows = rows(options.sessions, options.network)
     if not options.rows:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
-from pathlib import Path
+from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +23,15 @@ from training.options.types import whole
 
 from .shared import command, markdown
 from .shared.machine import cores
+from .shared.timing import rotated
 from .trainers import fcn
-from .trainers.workers import Side, Worker, WorkerError
+from .trainers.workers import Side, Worker, WorkerError, installed
 
 TOLERANCE = 1e-4
 SECONDS = 2.0
 """The duration of a turn, unless --steps is given."""
+PAUSE = 0.3
+"""The pause before a turn in seconds, because the threads of the previous side may still spin."""
 
 EPILOG = f"""\
 the network:
@@ -85,85 +87,69 @@ def table(results: Sequence[Result]) -> str:
     return markdown.table(["a training step", "ms", "lowest to highest", "to the first", ""], rows)
 
 
-def rotated(items: Sequence[Any], turn: int) -> list[Any]:
-    """`items` rotated by `turn` places."""
-    first = turn % len(items)
-    return [*items[first:], *items[:first]]
-
-
-def disagreement(losses: Mapping[str, Sequence[float]]) -> str:
-    """The first difference between the sides' losses before and after one step; empty if there is none."""
+def check_losses(losses: Mapping[str, Sequence[float]]) -> None:
+    """Raise `WorkerError` if the sides' losses before and after one step differ, or the step changed nothing."""
     first, *_ = losses.values()
     for name, values in losses.items():
         if not np.allclose(values, first, rtol=TOLERANCE, atol=0):
-            return f"{name}: losses before and after one step are {values}, not {first}"
-    return "" if first[0] != first[1] else f"the step changed nothing: the loss stays {first[0]}"
+            raise WorkerError(f"{name}: losses before and after one step are {values}, not {first}")
+    if first[0] == first[1]:
+        raise WorkerError(f"the step changed nothing: the loss stays {first[0]}")
+
+
+def measure_epochs(
+    workers: Mapping[str, Any], rounds: int, seconds: float, epochs: int | None = None
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """By side, the seconds of its first epoch, and the milliseconds per epoch of each turn.
+
+    A turn has the given number of epochs, or as many as take about `seconds`.
+    """
+    first = {name: worker.ask(epochs=1)["seconds"] for name, worker in workers.items()}
+    counts = {
+        name: epochs or max(1, round(seconds / worker.ask(epochs=1)["seconds"])) for name, worker in workers.items()
+    }
+    measured: dict[str, list[float]] = {name: [] for name in workers}
+    for turn in range(rounds):
+        for name in rotated(list(workers), turn):
+            time.sleep(PAUSE)
+            measured[name].append(1e3 * workers[name].ask(epochs=counts[name])["seconds"] / counts[name])
+    return first, measured
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.training --help`."""
-    options = _parse(arguments)
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-    workers: dict[str, Worker] = {}
-    try:
-        return _compare(options, workers)
-    except WorkerError as error:
-        print(f"training: {error}", file=sys.stderr)
-        return 1
-    finally:
-        for worker in workers.values():
-            worker.stop()
+    return command.exit_code("training", partial(_compare, _parse(arguments)))
 
 
-def _compare(options: argparse.Namespace, workers: dict[str, Worker]) -> int:
-    started = _start(options.batch_size, workers)
-    wrong = disagreement({name: answer["losses"] for name, answer in started.items()})
-    if wrong:
-        print(f"training: {wrong}", file=sys.stderr)
-        return 1
-    print(f"{len(workers)} sides agree on the loss after one step; {options.rounds} rounds", flush=True)
-    epochs = {}
-    for name, worker in workers.items():
-        worker.milliseconds(1)  # compiles
-        once = worker.milliseconds(1) * fcn.BATCHES / 1e3
-        epochs[name] = options.steps // fcn.BATCHES if options.steps else max(1, round(SECONDS / once))
-    measured: dict[str, list[float]] = {name: [] for name in workers}
-    for turn in range(options.rounds):
-        for name in rotated(list(workers), turn):
-            time.sleep(0.3)  # the threads of the previous side may still spin
-            measured[name].append(workers[name].milliseconds(epochs[name]))
-    results = [Result(name, started[name]["version"], values) for name, values in measured.items()]
+def _compare(options: argparse.Namespace) -> None:
+    with ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        started: dict[str, dict[str, Any]] = {}
+        for side in installed(SIDES):
+            worker = Worker(side, options.batch_size)
+            stack.callback(worker.close)
+            try:
+                started[side.name] = worker.ask()
+                workers[side.name] = worker
+            except WorkerError as error:
+                print(f"left out: {error}", flush=True)
+                worker.close()
+        check_losses({name: answer["losses"] for name, answer in started.items()})
+        print(f"{len(workers)} sides agree on the loss after one step; {options.rounds} rounds", flush=True)
+        epochs = options.steps and options.steps // fcn.BATCHES
+        _, measured = measure_epochs(workers, options.rounds, SECONDS, epochs)
+    results = [
+        Result(name, started[name]["version"], [ms / fcn.BATCHES for ms in values]) for name, values in measured.items()
+    ]
     print(f"\nbatch size {options.batch_size}, {cores()} threads, Python {platform.python_version()}\n")
     print(table(results))
     if options.json:
-        command.write_json(options.json, _as_json(options, results))
-    return 0
-
-
-def _start(batch_size: int, workers: dict[str, Worker]) -> dict[str, dict[str, Any]]:
-    """Start a worker for each side that works here, and return the first answer of each."""
-    started = {}
-    for side in SIDES:
-        missing = [package for package in side.needs if find_spec(package) is None]
-        if missing:
-            print(f"left out: {side.name}: {' and '.join(missing)} not installed", flush=True)
-            continue
-        workers[side.name] = Worker(side, batch_size)
-        try:
-            started[side.name] = workers[side.name].ask()
-        except WorkerError as error:
-            print(f"left out: {error}", flush=True)
-            workers.pop(side.name).stop()
-    return started
-
-
-def _as_json(options: argparse.Namespace, results: Sequence[Result]) -> dict[str, Any]:
-    sides = [
-        {**result._asdict(), "median": result.median, "ratio": ratio}
-        for result, ratio in zip(results, ratios(results), strict=True)
-    ]
-    return {"batch_size": options.batch_size, "threads": cores(), "python": platform.python_version(), "sides": sides}
+        sides = [
+            {**result._asdict(), "median": result.median, "ratio": ratio}
+            for result, ratio in zip(results, ratios(results), strict=True)
+        ]
+        about = {"batch_size": options.batch_size, "threads": cores(), "python": platform.python_version()}
+        command.write_json(options.json, {**about, "sides": sides})
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -175,7 +161,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         type=int,
         help=f"steps in a turn, a multiple of {fcn.BATCHES} (default: as many as take about {SECONDS:.0f} seconds)",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements to this file")
+    parser.add_argument("--json", **command.JSON)
     options = parser.parse_args(arguments)
     if options.steps is not None and (options.steps < 1 or options.steps % fcn.BATCHES):
         parser.error(f"--steps must be a multiple of {fcn.BATCHES}, got {options.steps}")

@@ -15,9 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +27,14 @@ import numpy as np
 from training.core import protocols
 from training.data.archives import EQUAL_LENGTH_SUFFIX
 from training.data.datasets import load
-from training.errors import MISTAKE, UserError
+from training.errors import UserError
 from training.options.types import whole
 from training.run import run_folder
 
 from .shared import command, markdown
-from .shared.machine import cores, describe
+from .shared.machine import cores, describe, versions_line
 from .trainers.ucr_run import PROTOCOL, SIDE, Run
-from .trainers.workers import WorkerError, answers
+from .trainers.workers import answers
 
 # Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for data sets added to the
 # archive in 2018, the results that its authors publish with it.
@@ -62,7 +62,6 @@ PUBLISHED |= {
 SETS = tuple(dict.fromkeys(name for name, _ in PUBLISHED))
 SHORT = ("ItalyPowerDemand", "cbf", "gunpoint")
 RunKey = tuple[str, str, int, int]
-FAILED, INTERRUPTED = 1, 130
 
 
 class Cell(NamedTuple):
@@ -87,29 +86,16 @@ class Cell(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.ucr --help`."""
-    options = _parse(arguments)
-    try:
-        found = run(options)
-    except UserError as error:
-        print(f"ucr: {error}", file=sys.stderr)
-        return MISTAKE
-    except WorkerError as error:
-        print(f"ucr: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        print("ucr: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    print("\n" + table(found))
-    return 0
+    return command.exit_code("ucr", partial(_run, _parse(arguments)))
 
 
-def run(options: argparse.Namespace) -> list[Cell]:
-    """Train the runs that are not in the file, write each to it when it ends, and return the cells.
+def _run(options: argparse.Namespace) -> None:
+    """Train the runs that are not in the file, write each to it when it ends, and print the table.
 
     Raises `UserError`, and `WorkerError` if a run fails.
     """
     machine = describe(jax.devices()[0])
-    print(", ".join(f"{name} {version}" for name, version in machine["versions"].items()) + "\n", flush=True)
+    print(versions_line(machine["versions"]) + "\n", flush=True)
     runs = {run.key: run for run in _read(options.json)}
     wanted = [
         (data, network, seed, options.epochs or protocols.settings(PROTOCOL, network).epochs)
@@ -128,11 +114,11 @@ def run(options: argparse.Namespace) -> list[Cell]:
     with closing(answers(SIDE, questions, options.processes or min(cores(), len(wanted)))) as coming:
         for own in (Run(**answer) for answer in coming):
             runs[own.key] = own
-            print(_line(own), flush=True)
+            print(f"{own.data} {own.network}, seed {own.seed}: {own.accuracy:.1f} ({own.seconds:,.0f} s)", flush=True)
             _write(options.json, machine, runs.values(), cells(runs, wanted))
             if folder := _unfinished(options.json, own.key):
                 shutil.rmtree(folder, ignore_errors=True)
-    return cells(runs, wanted)
+    print("\n" + table(cells(runs, wanted)))
 
 
 def cells(runs: Mapping[RunKey, Run], wanted: Sequence[RunKey]) -> list[Cell]:
@@ -156,10 +142,6 @@ def table(cells: Sequence[Cell]) -> str:
         verdict = "holds" if cell.holds else "below"
         rows.append([cell.data, cell.network, own, f"{mean} ({deviation})", verdict, f"{cell.seconds:,.0f}"])
     return markdown.table(["set", "network", "here: mean (std)", "published", "", "seconds a run"], rows)
-
-
-def _line(run: Run) -> str:
-    return f"{run.data} {run.network}, seed {run.seed}: {run.accuracy:.1f} ({run.seconds:,.0f} s)"
 
 
 def _unfinished(file: Path | None, key: RunKey) -> str | None:

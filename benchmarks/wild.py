@@ -14,19 +14,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from training.errors import MISTAKE, Parser, UserError
+from training.errors import UserError
 
 from .published import fetching, manifest, recording
-from .published.fetching import FetchError
 from .published.manifest import Published, Recorded
 from .published.stand_ins import STAND_INS, names
 from .published.trial import Trial, TrialProcess
-from .shared import command
+from .shared import command, markdown
+from .shared.machine import installed_versions
 
 TOLERANCE = 1e-5
 COLUMNS = (
@@ -80,13 +81,11 @@ def table(results: Sequence[Result]) -> str:
     projects: dict[str, list[Result]] = {}
     for result in results:
         projects.setdefault(result.published.project, []).append(result)
-    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    lines += [_row(project, group) for project, group in sorted(projects.items(), key=lambda item: item[0].lower())]
-    lines.append(_row(f"**all {len(projects)}**", results, is_total=True))
-    return "\n".join(lines)
+    rows = [_row(project, projects[project]) for project in sorted(projects, key=str.lower)]
+    return markdown.table(COLUMNS, [*rows, _row(f"**all {len(projects)}**", results, is_total=True)])
 
 
-def _row(name: str, results: Sequence[Result], is_total: bool = False) -> str:
+def _row(name: str, results: Sequence[Result], is_total: bool = False) -> list[Any]:
     trials = [result.trial for result in results]
     loaded = [trial for trial in trials if trial.load_ms is not None]
     compared = [trial for trial in loaded if trial.deviation is not None]
@@ -94,7 +93,7 @@ def _row(name: str, results: Sequence[Result], is_total: bool = False) -> str:
     refused = [result for result in results if result.trial.is_refused]
     words = {result.published.refused_by or "not expected" for result in refused}
     why = f": {', '.join(sorted(words))}" if words and not is_total else ""
-    cells: list[Any] = [
+    return [
         name,
         len(results),
         len(loaded),
@@ -105,7 +104,6 @@ def _row(name: str, results: Sequence[Result], is_total: bool = False) -> str:
         _median([trial.load_ms for trial in loaded]),
         _median([trial.forward_ms for trial in loaded]),
     ]
-    return f"| {' | '.join(str(cell) for cell in cells)} |"
 
 
 def _median(values: Sequence[float | None]) -> str:
@@ -115,14 +113,13 @@ def _median(values: Sequence[float | None]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; see `python -m benchmarks.wild --help`."""
-    options = _parse(arguments)
-    try:
-        files = _chosen_files(options)
-        recorded = manifest.read_outputs(options.outputs)
-        return _record(options, files, recorded) if options.command else _census(options, files, recorded)
-    except UserError as error:
-        print(f"wild: {error}", file=sys.stderr)
-        return MISTAKE
+    return command.exit_code("wild", partial(_run, _parse(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    files = _chosen_files(options)
+    recorded = manifest.read_outputs(options.outputs)
+    return (_record if options.command else _census)(options, files, recorded)
 
 
 def _chosen_files(options: argparse.Namespace) -> list[Published]:
@@ -155,7 +152,7 @@ def _census(options: argparse.Namespace, files: list[Published], recorded: dict[
             print(f"not saved back: {published.project} {published.path}: {trial.saved}")
     if options.json:
         rows = [{**r.published._asdict(), **r.trial._asdict(), "problem": r.problem} for r in results]
-        command.write_json(options.json, {"versions": _versions(), "rows": rows})
+        command.write_json(options.json, {"versions": installed_versions(), "rows": rows})
     return int(bool(missing) or any(result.problem for result in results))
 
 
@@ -193,20 +190,7 @@ def _record(options: argparse.Namespace, files: list[Published], recorded: dict[
 def _fetched(options: argparse.Namespace, files: list[Published]) -> tuple[dict[str, Path], dict[str, str]]:
     """The paths of the files, and the reasons for those that are missing, by digest."""
     folder = options.files or fetching.cache_folder()
-    missing: dict[str, str] = {}
-    absent = []
-    for published in files:
-        try:
-            if fetching.find(published, folder) is None:
-                absent.append(published)
-        except FetchError as error:
-            missing[published.sha256] = str(error)
-    for group in fetching.by_source(absent):
-        if options.no_fetch:
-            missing |= {published.sha256: f"not in {folder}" for published in group}
-            continue
-        print(f"fetching {len(group)} files of {group[0].project}", file=sys.stderr, flush=True)
-        missing |= fetching.fetch(group, folder)
+    missing = fetching.fetch_absent(files, folder, options.no_fetch)
     return {published.sha256: folder / published.sha256 for published in files}, missing
 
 
@@ -216,18 +200,11 @@ def _print_missing(files: list[Published], missing: dict[str, str]) -> None:
             print(f"not fetched: {published.project} {published.path}: {missing[published.sha256]}")
 
 
-def _versions() -> dict[str, str]:
-    from .shared.machine import installed_versions
-
-    return installed_versions()
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    description = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks.wild", description=description, epilog=EPILOG)
+    parser = command.parser("wild", __doc__, EPILOG)
     add = parser.add_argument
     add("command", nargs="?", choices=["record"], help="record what Keras computes, instead of comparing with it")
-    add("--manifest", type=Path, default=manifest.MANIFEST, metavar="FILE", help="default benchmarks/data/wild.csv")
+    fetching.add_options(parser)
     add(
         "--outputs",
         type=Path,
@@ -236,14 +213,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="recorded outputs of Keras; default benchmarks/data/wild_outputs.csv",
     )
     add("--project", default="", metavar="TEXT", help="only projects whose name contains this text")
-    add("--files", type=Path, metavar="FOLDER", help="where files are, named by their digest; default: the cache")
-    add("--no-fetch", action="store_true", help="use only files that are there")
-    add("--json", type=Path, metavar="FILE", help="write the results to this file")
+    add("--json", **command.JSON)
     add("--keras-2", metavar="PYTHON", help="record: a Python with Keras 2 or tf-keras, for files before Keras 3")
     add("--keras-3", metavar="PYTHON", help="record: a Python with Keras 3 and JAX")
     options = parser.parse_args(arguments)
-    if options.json and not options.json.parent.is_dir():
-        parser.error(f"--json {options.json}: there is no folder {options.json.parent}")
+    command.check_folder(parser, options)
     if options.files and not options.files.is_dir():
         parser.error(f"--files {options.files}: there is no such folder")
     if options.command and not (options.keras_2 or options.keras_3):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 import jconv
 
+from ..shared.timing import once
 from .programs import FASTEST, JCONV, LAX, Program
 from .rows import Operands, Row
 from .truth import Operations
@@ -85,12 +85,12 @@ def gradients(row: Row, convolution: Convolution) -> Callable[..., Any]:
 
 def forward_program(row: Row, side: str, o: Operands) -> Program:
     """The forward pass."""
-    return _compiled(forward(row, CONVOLUTIONS[side](row)), (o.x, o.kernel))
+    return compiled(forward(row, CONVOLUTIONS[side](row)), (o.x, o.kernel))
 
 
 def gradient_program(row: Row, side: str, o: Operands) -> Program:
     """The forward pass and both gradients."""
-    return _compiled(gradients(row, CONVOLUTIONS[side](row)), (o.x, o.kernel, o.y_bar))
+    return compiled(gradients(row, CONVOLUTIONS[side](row)), (o.x, o.kernel, o.y_bar))
 
 
 def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) -> Program:
@@ -107,7 +107,7 @@ def forward_scan(row: Row, side: str, o: Operands, steps: int, y_size: float) ->
         return jax.lax.scan(step, x, scales)[0]
 
     scales = np.full(steps, TIMED_SCALE, np.float32)
-    return _compiled(scanned, (o.x, o.kernel, scales), (o.x, o.kernel, _last(scales, 1 / y_size)))
+    return compiled(scanned, (o.x, o.kernel, scales), (o.x, o.kernel, _last(scales, 1 / y_size)))
 
 
 def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check: tuple[float, float]) -> Program:
@@ -125,7 +125,7 @@ def gradient_scan(row: Row, side: str, o: Operands, steps: int, scales_of_check:
         return jax.lax.scan(step, (x, kernel), scales)[0]
 
     scales = np.full((steps, 2), TIMED_SCALE, np.float32)
-    return _compiled(scanned, (*o, scales), (*o, _last(scales, scales_of_check)))
+    return compiled(scanned, (*o, scales), (*o, _last(scales, scales_of_check)))
 
 
 def moved(o: Operands, operations: Operations) -> tuple[tuple[float, float], tuple[Any, Any]]:
@@ -141,16 +141,14 @@ def _last(scales: Any, value: Any) -> Any:
     return zero
 
 
-def _compiled(function: Callable[..., Any], timed: tuple[Any, ...], checked: tuple[Any, ...] | None = None) -> Program:
-    placed = [jnp.asarray(a) for a in timed]
-    placed_check = placed if checked is None else [jnp.asarray(a) for a in checked]
-    began = time.perf_counter()
-    compiled = jax.jit(function).lower(*placed).compile()
-    seconds = time.perf_counter() - began
-    analysis = compiled.memory_analysis()
+def compiled(function: Callable[..., Any], timed: tuple[Any, ...], checked: tuple[Any, ...] | None = None) -> Program:
+    """The program of a function, compiled for the arguments that are timed; `checked` are those of the check."""
+    placed, placed_check = jax.tree.map(jnp.asarray, (timed, checked or timed))
+    program, seconds = once(jax.jit(function).lower(*placed).compile)
+    analysis = program.memory_analysis()
     return Program(
-        lambda: jax.block_until_ready(compiled(*placed)),
-        lambda: jax.block_until_ready(compiled(*placed_check)),
+        lambda: jax.block_until_ready(program(*placed)),
+        lambda: jax.block_until_ready(program(*placed_check)),
         lambda result: tuple(np.asarray(leaf) for leaf in jax.tree.leaves(result)),
         seconds,
         None if analysis is None else int(analysis.temp_size_in_bytes),

@@ -106,6 +106,8 @@ def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceil
     # Gradients of single examples are clipped or compared before they change a kernel, so nobody scans over them.
     steps = None if row.shared_kernel else _measure_in_scan(bench)
     forward = bench.times[FORWARD][JCONV]
+    # The bounds in milliseconds, by arithmetic and by memory.
+    computing, copying = row.flops / (1e6 * ceilings.gflops), row.bytes / (1e6 * ceilings.gigabytes)
     if row.ensemble == 1 and forward is not None and forward < LIGHT:
         _measure_under_vmap(bench)
     return {
@@ -117,8 +119,8 @@ def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceil
         "fastest_algorithms": algorithms(row, bench.operands, "fastest"),
         "compile_seconds": {side: program.compile_seconds for side, program in bench.programs.items()},
         "temporary_bytes": {side: program.temporary_bytes for side, program in bench.programs.items()},
-        "roofline_share": forward and ceilings.attainable(row) / forward,
-        "copy_share": forward and row.bytes / (1e6 * ceilings.gigabytes) / forward,
+        "roofline_share": forward and max(computing, copying) / forward,
+        "copy_share": forward and copying / forward,
     }
 
 

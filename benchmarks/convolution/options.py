@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from training.errors import Parser, UserError
 from training.options.types import positive, whole
@@ -36,51 +36,35 @@ exit codes: 0 done, 1 a result that differs from the reference, 2 a mistake in a
 Ctrl-C."""
 
 
-class Options(NamedTuple):
-    """The options of the command."""
+def chosen_rows(args: argparse.Namespace) -> list[Row]:
+    """The rows to measure; raise `UserError` if there are none."""
+    among = [row for row in ROWS if not args.quick or row.name in QUICK]
+    found = [row for row in among if args.rows in row.name]
+    if not found:
+        raise UserError(f"--rows {args.rows!r}: no name of a row{' of --quick' if args.quick else ''} contains it")
+    return found
 
-    rows: str
-    quick: bool
-    repeats: int
-    patience: float
-    device: str
-    inline: bool
-    issues: bool
-    json: Path | None
-    picture: Path | None
-    from_json: Path | None
 
-    def chosen(self) -> list[Row]:
-        """The rows to measure; raise `UserError` if there are none."""
-        among = [row for row in ROWS if not self.quick or row.name in QUICK]
-        found = [row for row in among if self.rows in row.name]
-        if not found:
-            raise UserError(f"--rows {self.rows!r}: no name of a row{' of --quick' if self.quick else ''} contains it")
-        return found
-
-    def check_files(self) -> None:
-        """Raise `UserError` for a file that cannot be written, before anything is measured."""
-        for option, path in (("--json", self.json), ("--picture", self.picture)):
-            if path is not None and not path.parent.is_dir():
-                raise UserError(f"{option} {path}: there is no folder {path.parent}")
-            if path is not None and path.is_dir():
-                raise UserError(f"{option} {path}: is a folder")
-        if self.picture is not None and self.picture.suffix != ".png":
-            raise UserError(f"--picture {self.picture}: must end in .png")
-        if self.picture is not None and find_spec("matplotlib") is None:
+def check_files(args: argparse.Namespace) -> None:
+    """Raise `UserError` for a file that cannot be written, before anything is measured."""
+    for option, path in (("--json", args.json), ("--picture", args.picture)):
+        if path and not path.parent.is_dir():
+            raise UserError(f"{option} {path}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            raise UserError(f"{option} {path}: is a folder")
+    if args.picture:
+        if args.picture.suffix != ".png":
+            raise UserError(f"--picture {args.picture}: must end in .png")
+        if find_spec("matplotlib") is None:
             raise UserError('--picture needs matplotlib; install it with: pip install -e ".[bench]"')
-        if self.picture is not None and self.issues:
+        if args.issues:
             raise UserError("--picture draws the rows, which --issues does not measure")
-        if self.from_json is not None and self.json is not None:
-            raise UserError("--from-json measures nothing that --json could write")
+    if args.from_json and args.json:
+        raise UserError("--from-json measures nothing that --json could write")
 
 
-def parse(arguments: Sequence[str] | None) -> Options:
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The options in `arguments`, by default in `sys.argv`. An error prints one line and raises `SystemExit(2)`."""
-    return Options(**vars(_parser().parse_args(arguments)))
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m benchmarks.conv1d", description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
     add("--rows", default="", metavar="TEXT", help="only the rows whose name contains this text")
@@ -99,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write all results, updated after each row")
     add("--picture", type=Path, metavar="FILE.png", help="draw the ratios of every row")
     add("--from-json", type=Path, metavar="FILE", help="print and draw an earlier run; measures nothing")
-    return parser
+    return parser.parse_args(arguments)
 
 
 def write_results(path: Path, record: dict[str, Any]) -> None:

@@ -6,20 +6,19 @@ take minutes. The column "program" says so.
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import closing, suppress
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..shared import markdown, timing
 from ..shared.timing import Call
-from .jax_sides import CONVOLUTIONS, Convolution, forward_program, gradient_scan
+from ..trainers.workers import Side, Worker
+from . import truth
+from .jax_sides import CONVOLUTIONS, Convolution, compiled, forward_program, gradient_scan
 from .measure import Settings
 from .programs import JCONV, LAX
 from .rows import Row, operands
@@ -98,23 +97,11 @@ def _measured(issue: Issue, settings: Settings) -> dict[str, Any]:
     first, results = {}, {}
     for side, call in calls.items():
         results[side], first[side] = timing.once(call)
-        if side != LAX:
-            _agree(results[side], results[LAX], f"{issue.link}, {issue.program}: {side}")
+        actual, expected = jax.tree.leaves(results[side]), jax.tree.leaves(results[LAX])
+        truth.check(actual, expected, f"{issue.link}, {issue.program}: {side}", AGREE)
     found = timing.medians(calls, first, most=settings.repeats, budget=settings.budget)
     values = {side: found[side].milliseconds for side in calls}
     return {"link": issue.link, "program": issue.program, "unit": "ms", "values": values}
-
-
-def _agree(actual: Any, expected: Any, what: str) -> None:
-    for a, e in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
-        deviation = np.abs(np.asarray(a) - np.asarray(e)).max() / np.abs(np.asarray(e)).max()
-        if not deviation < AGREE:
-            raise ArithmeticError(f"{what} is off by {deviation:.1e} of the largest value")
-
-
-def _compiled(function: Callable[..., Any], *arguments: Any) -> Call:
-    compiled = jax.jit(function).lower(*arguments).compile()
-    return lambda: jax.block_until_ready(compiled(*arguments))
 
 
 def _loop() -> dict[str, Call]:
@@ -127,10 +114,10 @@ def _loop() -> dict[str, Call]:
     def twice(convolution: Convolution) -> Convolution:
         return lambda x, kernel: jax.lax.fori_loop(0, 2, lambda _, x: convolution(x, kernel), x)
 
-    first = _compiled(twice(channels_first), jnp.swapaxes(x, 1, 2), jnp.transpose(kernel, (2, 1, 0)))
+    first = compiled(twice(channels_first), (jnp.swapaxes(x, 1, 2), jnp.transpose(kernel, (2, 1, 0)))).call
     return {
         LAX: lambda: jnp.swapaxes(first(), 1, 2),
-        JCONV: _compiled(twice(CONVOLUTIONS[JCONV](row)), x, kernel),
+        JCONV: compiled(twice(CONVOLUTIONS[JCONV](row)), (x, kernel)).call,
     }
 
 
@@ -158,24 +145,21 @@ def _stack(layers: int) -> dict[str, Call]:
 
         return jax.grad(loss)
 
-    arguments = (kernels, jnp.asarray(o.x), jnp.asarray(o.y_bar))
-    return {side: _compiled(gradient(CONVOLUTIONS[side](row)), *arguments) for side in SIDES}
+    return {side: compiled(gradient(CONVOLUTIONS[side](row)), (kernels, o.x, o.y_bar)).call for side in SIDES}
 
 
 def _layers(row: Row) -> dict[str, Call]:
     o = operands(row)
-    x, kernel = jnp.asarray(o.x), jnp.asarray(o.kernel)
-    return _forward(row) | {name: _compiled(layer, kernel, x) for name, layer in _layers_of_libraries(row).items()}
+    libraries = _layers_of_libraries(row)
+    return _forward(row) | {name: compiled(layer, (o.kernel, o.x)).call for name, layer in libraries.items()}
 
 
 def _layers_of_libraries(row: Row) -> dict[str, Layer]:
     """The depthwise convolution of a row as a layer of each installed library; Keras only if its backend is JAX."""
     found = {}
     for name, load in (("Flax", _flax), ("Keras", _keras)):
-        try:
+        with suppress(ImportError, LookupError):
             found[name] = load(row)
-        except (ImportError, LookupError):
-            continue
     return found
 
 
@@ -219,14 +203,7 @@ def _keras(row: Row) -> Layer:
 
 def _gathers() -> dict[str, Any]:
     """Count in a child process, since the number of devices of a process is fixed before its first computation."""
-    command = [sys.executable, "-m", "benchmarks.gathers"]
-    child = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
-    if child.returncode:
-        raise ArithmeticError(f"openxla/xla 47945: its process failed: {child.stderr.strip().splitlines()[-1:]}")
+    link = "openxla/xla 47945"
     program = "all-gathers in a grouped convolution of a batch that is sharded over 8 simulated devices"
-    return {
-        "link": "openxla/xla 47945",
-        "program": program,
-        "unit": "all-gathers",
-        "values": json.loads(child.stdout),
-    }
+    with closing(Worker(Side(link, "convolution.gathers", "gathers"), None)) as worker:
+        return {"link": link, "program": program, "unit": "all-gathers", "values": worker.ask()}

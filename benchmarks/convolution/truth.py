@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import jconv
 
+from ..shared.results import deviation
 from .rows import Array, Operands, Row
 
 TOLERANCE = 1e-5
@@ -70,11 +72,11 @@ def _example(row: Row, x: Array, kernel: Array, y_bar: Array) -> Operations:
     return Operations(jconv.reference.conv1d(params, x, **options), x_bar, params_bar["kernel"])
 
 
-def check(actual: tuple[Array, ...], wanted: tuple[Array, ...], what: str) -> None:
+def check(actual: Sequence[Any], wanted: Sequence[Any], what: str, tolerance: float = TOLERANCE) -> None:
     """Raise `ArithmeticError`, whose message has `what`, unless the arrays are equal within the tolerance."""
     for got, want in zip(actual, wanted, strict=True):
         if got.shape != want.shape:
             raise ArithmeticError(f"{what}: shape {got.shape} where the reference has {want.shape}")
-        deviation = np.abs(got - want).max() / np.abs(want).max()
-        if not deviation < TOLERANCE:
-            raise ArithmeticError(f"{what}: off by {deviation:.1e} of the largest value")
+        off = deviation(got, want)
+        if not off < tolerance:
+            raise ArithmeticError(f"{what}: off by {off:.1e} of the largest value")

@@ -12,16 +12,8 @@ import jax.numpy as jnp
 
 import jconv
 
-from ..shared.timing import compute_inline
-from .side import LEARNING_RATE, Call, NetworkSide
-
-
-def _descend(params: Any, gradients: Any) -> Any:
-    return jax.tree.map(lambda param, gradient: param - LEARNING_RATE * gradient, params, gradients)
-
-
-def _error(y: Any, target: Any) -> jax.Array:
-    return jnp.square(y - target).mean()
+from ..shared.timing import Call, compute_inline
+from .side import LEARNING_RATE, NetworkSide
 
 
 class JaxSide(NetworkSide):
@@ -48,14 +40,24 @@ class JaxSide(NetworkSide):
 
         def loss(params: Any, state: Any, x: Any, target: Any) -> Any:
             y, state = self.apply(params, state, x, training=True)
-            return _error(y, target), state
+            return jnp.square(y - target).mean(), state
 
         @partial(jax.jit, donate_argnums=(0, 1))
         def step(params: Any, state: Any, x: Any, target: Any) -> Any:
             (before, state), gradients = jax.value_and_grad(loss, has_aux=True)(params, state, x, target)
-            return before, _descend(params, gradients), state
+            moved = jax.tree.map(lambda param, gradient: param - LEARNING_RATE * gradient, params, gradients)
+            return before, moved, state
 
-        return _repeated(step, self.arrays, x, target)
+        # A copy, because the arrays are donated.
+        kept = jax.tree.map(jnp.copy, self.arrays)
+        x, target = jnp.asarray(x), jnp.asarray(target)
+
+        def call() -> Any:
+            nonlocal kept
+            before, *kept = jax.block_until_ready(step(*kept, x, target))
+            return before
+
+        return call
 
 
 class Jconv(JaxSide):
@@ -96,19 +98,6 @@ class Predict(Keras):
     def forward(self, x: Any) -> Call:
         """See `NetworkSide`."""
         return lambda: self.model.predict(x, batch_size=len(x), verbose=0)
-
-
-def _repeated(step: Callable[..., Any], arrays: tuple[Any, Any], x: Any, target: Any) -> Call:
-    """A call that takes steps from a copy of the arrays, which are donated."""
-    kept = jax.tree.map(jnp.copy, arrays)
-    x, target = jnp.asarray(x), jnp.asarray(target)
-
-    def call() -> Any:
-        nonlocal kept
-        loss, *kept = jax.block_until_ready(step(*kept, x, target))
-        return loss
-
-    return call
 
 
 SIDES: dict[str, Callable[[str], NetworkSide]] = {"jconv": Jconv, "jit": Keras, "predict": Predict}

@@ -10,7 +10,8 @@ from typing import Any
 import keras
 
 from ..shared.machine import cores
-from .side import Call, NetworkSide
+from ..shared.timing import Call
+from .side import NetworkSide
 
 
 class _Loaded(NetworkSide):

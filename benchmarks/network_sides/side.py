@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..shared.allocator import keep_memory
-from ..shared.timing import WARMED, once
+from ..shared.timing import WARMED, Call, once
 
 FORWARD, STEP = "forward", "training step"
 LEARNING_RATE = 1e-3
-
-Call = Callable[[], Any]
 
 
 class NetworkSide(ABC):

@@ -1,7 +1,8 @@
-"""The mean of published networks by jconv, and by Keras's own models on JAX under `jax.jit`."""
+"""The mean of published networks by jconv, and by Keras's own models on JAX under `jax.jit` and on TensorFlow."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy as np
 
 import jconv
 
-from ..network_sides.side import Call, NetworkSide
+from ..network_sides.side import NetworkSide
+from ..shared.timing import Call
 from .ensembles import clear_padding, inputs
 
 
@@ -21,15 +23,16 @@ class EnsembleSide(NetworkSide):
     def prepare(self, program: str, batch: int) -> Call:
         """See `NetworkSide`."""
         x, lengths = inputs(program, batch)
-        call = self.forward(x) if lengths is None else self.forward_rows(x, lengths)
+        call = self.forward(x, lengths)
         return lambda: clear_padding(np.mean(call(), axis=0), lengths)
 
-    def forward_rows(self, x: Any, lengths: Any) -> Call:
-        """`forward` for rows that end in padding, which must not change the outputs before.
+    @abstractmethod
+    def forward(self, x: Any, lengths: Any = None) -> Call:
+        """A function that returns the output of each network for `x`, whose rows may end in padding.
 
-        SpliceAI's models crop all outputs that read the padding, so the other sides need no lengths.
+        The padding must not change the outputs before it. SpliceAI's models crop all outputs that read it, so only
+        jconv uses the lengths.
         """
-        return self.forward(x)
 
 
 class Jconv(EnsembleSide):
@@ -41,21 +44,19 @@ class Jconv(EnsembleSide):
         # Models that are equal share a program.
         self.apply = jax.jit(lambda model, *arrays, **how: model.apply(*arrays, **how)[0], static_argnums=0)
 
-    def forward(self, x: Any) -> Call:
+    def forward(self, x: Any, lengths: Any = None) -> Call:
         """See `EnsembleSide`."""
-        return self._call(x)
-
-    def forward_rows(self, x: Any, lengths: Any) -> Call:
-        """See `EnsembleSide`."""
-        call = self._call(x, lengths=jnp.asarray(lengths))
-        return lambda: [y for y, _ in call()]
-
-    def _call(self, x: Any, **how: Any) -> Call:
         x, arrays = jax.tree.map(jnp.asarray, (x, [arrays for _, *arrays in self.models]))
         models = [model for model, *_ in self.models]
-        return lambda: jax.block_until_ready(
-            [self.apply(model, *own, x, **how) for model, own in zip(models, arrays, strict=True)]
-        )
+        how = {} if lengths is None else {"lengths": jnp.asarray(lengths)}
+
+        def call() -> Any:
+            y = jax.block_until_ready(
+                [self.apply(model, *own, x, **how) for model, own in zip(models, arrays, strict=True)]
+            )
+            return y if lengths is None else [values for values, _ in y]
+
+        return call
 
 
 class Keras(EnsembleSide):
@@ -67,7 +68,7 @@ class Keras(EnsembleSide):
 
         self.models: list[Any] = [keras.saving.load_model(file, compile=False) for file in files]
 
-    def forward(self, x: Any) -> Call:
+    def forward(self, x: Any, lengths: Any = None) -> Call:
         """See `EnsembleSide`."""
         x, programs = jax.tree.map(jnp.asarray, x), [self._program(model) for model in self.models]
         return lambda: jax.block_until_ready([program(*arrays, x) for program, arrays in programs])
@@ -78,4 +79,23 @@ class Keras(EnsembleSide):
         return jax.jit(lambda *arrays: model.stateless_call(*arrays, training=False)[0]), arrays
 
 
-SIDES = {"jconv": Jconv, "jit": Keras}
+class TensorFlow(Keras):
+    """The models' `__call__`, in one `tf.function`."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
+
+        # TensorFlow accepts this before it has variables.
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        super().__init__(files)
+
+    def forward(self, x: Any, lengths: Any = None) -> Call:
+        """See `EnsembleSide`."""
+        import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
+
+        compiled = tf.function(lambda x: [model(x, training=False) for model in self.models])
+        x = [tf.constant(one) for one in x] if isinstance(x, list) else tf.constant(x)
+        return lambda: [y.numpy() for y in compiled(x)]
+
+
+SIDES = {"jconv": Jconv, "jit": Keras, "tensorflow": TensorFlow}

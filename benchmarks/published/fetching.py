@@ -16,15 +16,26 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
-from .manifest import Published
+from training.errors import Parser
+
+from ..shared.command import Failure
+from .manifest import MANIFEST, Published
 
 RAW = "https://raw.githubusercontent.com"
 SECONDS = 600
 """The time limit of a download in seconds."""
 
 
-class FetchError(Exception):
-    """A file that cannot be fetched or has another digest; the message is one line."""
+class FetchError(Failure):
+    """A file that cannot be fetched or has another digest."""
+
+
+def add_options(parser: Parser) -> None:
+    """Add the options that say which files are used and where they are."""
+    add = parser.add_argument
+    add("--manifest", type=Path, default=MANIFEST, metavar="FILE", help="default benchmarks/data/wild.csv")
+    add("--files", type=Path, metavar="FOLDER", help="where files are, named by their digest; default: the cache")
+    add("--no-fetch", action="store_true", help="use only files that are there")
 
 
 def cache_folder() -> Path:
@@ -32,20 +43,28 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jconv" / "published"
 
 
-def find(published: Published, folder: Path) -> Path | None:
-    """The file in the folder; None if it is not there. Raises `FetchError` for another file under its digest."""
-    path = folder / published.sha256
-    if not path.is_file():
-        return None
-    if (found := digest(path)) != published.sha256:
-        raise FetchError(f"{path} has the digest {found[:12]}..., not {published.sha256[:12]}...; remove it")
-    return path
-
-
-def digest(path: Path) -> str:
-    """The sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def fetch_absent(files: Iterable[Published], folder: Path, no_fetch: bool) -> dict[str, str]:
+    """Fetch the files that are not in the folder; returns the reason for each that is still missing, by digest."""
+    missing: dict[str, str] = {}
+    groups: dict[tuple[str, str], list[Published]] = {}
+    for published in files:
+        path = folder / published.sha256
+        if not path.is_file():
+            groups.setdefault((published.source, published.version), []).append(published)
+            continue
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != published.sha256:
+            reason = f"{path} has the digest {found[:12]}..., not {published.sha256[:12]}...; remove it"
+            missing[published.sha256] = reason
+    for group in groups.values():
+        if no_fetch:
+            missing |= {published.sha256: f"not in {folder}" for published in group}
+            continue
+        project, licence = group[0].project, group[0].licence
+        print(f"fetching {len(group)} files of {project} ({licence})", file=sys.stderr, flush=True)
+        missing |= fetch(group, folder)
+    return missing
 
 
 def fetch(files: Sequence[Published], folder: Path) -> dict[str, str]:
@@ -60,14 +79,6 @@ def fetch(files: Sequence[Published], folder: Path) -> dict[str, str]:
         except FetchError as error:
             reasons[published.sha256] = str(error)
     return reasons
-
-
-def by_source(files: Iterable[Published]) -> list[list[Published]]:
-    """The files grouped by source and version."""
-    groups: dict[tuple[str, str], list[Published]] = {}
-    for published in files:
-        groups.setdefault((published.source, published.version), []).append(published)
-    return list(groups.values())
 
 
 def _fetch_package(files: Sequence[Published], folder: Path) -> dict[str, str]:

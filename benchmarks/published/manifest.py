@@ -115,7 +115,9 @@ def read_manifest(path: Path) -> list[Published]:
     """The rows of a manifest. Raises `UserError` for a file that is not one."""
     rows = []
     for place, row in _rows(path, Published._fields):
-        published = Published(**{**row, "bytes": _whole(place, row["bytes"])})
+        if not row["bytes"].isdecimal():
+            raise UserError(f"{place}: bytes must be a whole number, got {row['bytes']!r}")
+        published = Published(**{**row, "bytes": int(row["bytes"])})
         if published.kind not in ("package", "repository"):
             raise UserError(f"{place}: kind must be package or repository, got {published.kind!r}")
         if not re.fullmatch("[0-9a-f]{64}", published.sha256):
@@ -165,9 +167,3 @@ def _rows(path: Path, fields: tuple[str, ...]) -> Iterable[tuple[str, dict[str, 
                 yield place, row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-
-
-def _whole(place: str, value: str) -> int:
-    if not value.isdecimal():
-        raise UserError(f"{place}: bytes must be a whole number, got {value!r}")
-    return int(value)

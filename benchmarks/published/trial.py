@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -73,13 +72,12 @@ def _forward(model: Any, params: Any, state: Any, x: list[Any]) -> tuple[list[An
     """The outputs, and a function that computes them again."""
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
     named = dict(zip(model.inputs, x, strict=True))
-    call = partial(_compute, apply, params, state, named if len(x) > 1 else x[0])
+
+    def call() -> Any:
+        return jax.block_until_ready(apply(params, state, named if len(x) > 1 else x[0]))
+
     y = call()
     return [np.asarray(value) for value in ([y[name] for name in model.outputs] if isinstance(y, dict) else [y])], call
-
-
-def _compute(apply: Any, *arguments: Any) -> Any:
-    return jax.block_until_ready(apply(*arguments))
 
 
 def _refusal(path: Path) -> str:
@@ -158,11 +156,6 @@ def _serve(pipe: Any, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     compute_inline()
-    for task in _tasks(pipe):
-        pipe.send(try_file(*task))
-
-
-def _tasks(pipe: Any) -> Iterable[Any]:
     with suppress(EOFError, KeyboardInterrupt):
         while True:
-            yield pipe.recv()
+            pipe.send(try_file(*pipe.recv()))

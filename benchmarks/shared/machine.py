@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jconv.planner import cores, this_machine
 from training.errors import UserError
 
-from ..convolution.rows import Row
 from .timing import once
 
 PACKAGES = (
@@ -34,6 +33,7 @@ PACKAGES = (
 MATRIX = {"cpu": 2048, "gpu": 8192}
 COPIED = {"cpu": 2**25, "gpu": 2**28}
 """The size of the copy in float32 elements, much larger than any cache."""
+REPEATS = 15
 
 
 class Ceilings(NamedTuple):
@@ -41,10 +41,6 @@ class Ceilings(NamedTuple):
 
     gflops: float
     gigabytes: float
-
-    def attainable(self, row: Row) -> float:
-        """The least milliseconds for the forward pass of a row: the larger of the times of arithmetic and memory."""
-        return 1e3 * max(row.flops / (1e9 * self.gflops), row.bytes / (1e9 * self.gigabytes))
 
 
 def use_device(kind: str) -> Any:
@@ -60,14 +56,20 @@ def use_device(kind: str) -> Any:
     return device
 
 
-def ceilings(kind: str, repeats: int = 15) -> Ceilings:
+def ceilings(kind: str) -> Ceilings:
     """Measure both ceilings, as the best of several repeats."""
     n, count = MATRIX[kind], COPIED[kind]
-    a = jnp.ones((n, n), jnp.float32)
-    product = _best(jax.jit(jnp.matmul), lambda _: (a, a), repeats)
+    a, copied = jnp.ones((n, n), jnp.float32), jnp.ones(count)
+    multiply = jax.jit(jnp.matmul)
     # The result reuses the memory of the donated argument; with new pages, their allocation would be measured too.
-    copy = _best(jax.jit(jnp.negative, donate_argnums=0), lambda former: (former,), repeats, jnp.ones(count))
-    return Ceilings(2e-9 * n**3 / product, 8e-9 * count / copy)
+    negate = jax.jit(jnp.negative, donate_argnums=0)
+
+    def copy() -> None:
+        nonlocal copied
+        copied = jax.block_until_ready(negate(copied))
+
+    product = _fewest_seconds(lambda: jax.block_until_ready(multiply(a, a)))
+    return Ceilings(2e-9 * n**3 / product, 8e-9 * count / _fewest_seconds(copy))
 
 
 def describe(device: Any) -> dict[str, Any]:
@@ -86,27 +88,23 @@ def describe(device: Any) -> dict[str, Any]:
 
 def installed_versions() -> dict[str, str]:
     """The versions of the packages that a comparison may use, by name."""
-    return {name: found for name in PACKAGES if (found := _version(name))}
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+def versions_line(versions: Mapping[str, str]) -> str:
+    """The versions of packages in one line."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _best(
-    function: Callable[..., Any], arguments: Callable[[Any], tuple[Any, ...]], repeats: int, former: Any = None
-) -> float:
-    """The fewest seconds of a call; `arguments` returns its arguments, given the result of the previous call."""
-    seconds = []
-    for _ in range(1 + repeats):
-        given = arguments(former)
-        former, took = once(partial(_finished, function, given))
-        seconds.append(took)
-    return min(seconds[1:])
+def machine_line(machine: Mapping[str, Any]) -> str:
+    """The day and the processor of a `describe`, in one line."""
+    return f"{machine['date'][:10]}, {machine['cpu']}, {machine['cores']} cores"
 
 
-def _finished(function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
-    return jax.block_until_ready(function(*given))
+def _fewest_seconds(call: Callable[[], Any]) -> float:
+    call()
+    return min(once(call)[1] for _ in range(REPEATS))

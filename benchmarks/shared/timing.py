@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +52,18 @@ def once(call: Call, watch: Watch = REAL) -> tuple[Any, float]:
     return result, watch.now() - began
 
 
+def rotated(names: Sequence[str], turn: int) -> list[str]:
+    """`names` rotated by `turn` places, so that each turn begins with another side."""
+    first = turn % len(names)
+    return [*names[first:], *names[:first]]
+
+
+def measured_names(names: Iterable[str], rows: Iterable[Collection[str]]) -> list[str]:
+    """The names of the sides, in their order, that have times in one of the rows of a table."""
+    measured = set().union(*rows)
+    return [name for name in names if name in measured]
+
+
 def repeats_of(first: Mapping[str, float], most: int, budget: float) -> dict[str, int]:
     """How often each side is timed: as often as its share of the budget allows, by the seconds of its first call."""
     share = budget / len(first)
@@ -79,7 +91,7 @@ def medians(
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(max(counts.values())):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in rotated(names, turn):
             if turn < counts[name]:
                 watch.sleep(PAUSE)
                 if first[name] <= WARMED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import jax
@@ -14,9 +15,10 @@ import optax
 import jconv
 from training import tasks
 from training.core import loop
-from training.core.learner import init_learner
+from training.core.learner import Learner, Progress, init_learner
 from training.core.plan import Plan
 from training.data import datasets
+from training.tasks import Task
 
 from . import fcn
 
@@ -28,36 +30,32 @@ class Loop:
 
     version = VERSION
 
-    def __init__(self, batch_size: int) -> None:
-        x, y = fcn.series(batch_size)
-        self.task = tasks.classification(datasets.Dataset("series", x.astype(float), y, None, None, ("0", "1")))
-        # With this many epochs the learning rate is practically constant.
-        self.plan = Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
-        learner = init_learner(self.task, self.plan, jnp.float32)
-        self.learner = learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params()))
-        self.train = loop.to_device(self.task.train, self.learner)
-        self.one_epoch, self.key = loop.make_epoch(self.task, self.plan), jax.random.key(0)
+    def __init__(self, task: Task, plan: Plan, learner: Learner) -> None:
+        self.task, self.plan, self.learner = task, plan, learner
+        self.epochs: Any = None
 
     def losses(self) -> list[float]:
         """See `fcn.Training`: two epochs of one step on the first batch."""
-        first = self.task.train.at(slice(self.plan.batch_size))
-        step, batch = (
-            loop.make_epoch(self.task._replace(train=first), self.plan),
-            loop.to_device(first, self.learner),
-        )
-        losses = []
-        for _ in range(2):
-            self.learner, (loss, _), _ = step(self.learner, self.key, batch)
-            losses.append(float(loss))
-        return losses
+        first = self.task._replace(train=self.task.train.at(slice(self.plan.batch_size)))
+        epochs = loop.train(first, self.plan, Progress(jax.tree.map(jnp.copy, self.learner), ()))
+        return [next(epochs).rows[-1].train_loss for _ in range(2)]
 
     def run(self, epochs: int) -> None:
         """See `fcn.Training`."""
-        for epoch in range(epochs):
-            key = jax.random.fold_in(self.key, epoch)
-            self.learner, (loss, _), _ = self.one_epoch(self.learner, key, self.train)
-            float(loss)  # `loop.train` fetches the loss of each epoch, too
-        jax.block_until_ready(self.learner)
+        if self.epochs is None:
+            self.epochs = loop.train(self.task, self.plan, Progress(self.learner, ()))
+        for progress in islice(self.epochs, epochs):
+            jax.block_until_ready(progress.learner)
+
+
+def build(batch_size: int) -> Loop:
+    """The loop for the network with the initial params."""
+    x, y = fcn.series(batch_size)
+    task = tasks.classification(datasets.Dataset("series", x.astype(float), y, None, None, ("0", "1")))
+    # With this many epochs the learning rate is practically constant.
+    plan = Plan(10**6, batch_size, fcn.LEARNING_RATE, seed=0, evaluate_every=1)
+    learner = init_learner(task, plan, jnp.float32)
+    return Loop(task, plan, learner._replace(params=jax.tree.map(jnp.asarray, fcn.initial_params())))
 
 
 class Plain:
@@ -84,25 +82,20 @@ class Plain:
 
     def run(self, epochs: int) -> None:
         """See `fcn.Training`."""
-        one = self._scanned_epoch if self.scanned else self._epoch_of_calls
         for epoch in range(epochs):
-            float(one(epoch))
+            if self.scanned:
+                self.learner, loss = self.one_epoch(self.learner, jax.random.key(epoch), self.x, self.y)
+            else:
+                loss = jnp.zeros(())
+                order = np.random.default_rng(epoch).permutation(len(self.x)).reshape(fcn.BATCHES, -1)
+                for rows in order:
+                    self.learner, loss = self.one_step(self.learner, (self.x[rows], self.y[rows]))
+            float(loss)
         jax.block_until_ready(self.learner)
-
-    def _scanned_epoch(self, epoch: int) -> jax.Array:
-        self.learner, loss = self.one_epoch(self.learner, jax.random.key(epoch), self.x, self.y)
-        return loss
-
-    def _epoch_of_calls(self, epoch: int) -> jax.Array:
-        order = np.random.default_rng(epoch).permutation(len(self.x)).reshape(fcn.BATCHES, -1)
-        loss = jnp.zeros(())
-        for rows in order:
-            self.learner, loss = self.one_step(self.learner, (self.x[rows], self.y[rows]))
-        return loss
 
 
 SIDES: dict[str, Callable[[int], fcn.Training]] = {
-    "loop": Loop,
+    "loop": build,
     "lax scanned": partial(Plain, convolution=jax.lax.conv_general_dilated, scanned=True),
     "lax calls": partial(Plain, convolution=jax.lax.conv_general_dilated, scanned=False),
     "jconv scanned": partial(Plain, convolution=jconv.conv_general_dilated, scanned=True),

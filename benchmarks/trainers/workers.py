@@ -20,11 +20,13 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from training.run.child import pinned_to, split_cores
 
+from ..shared.command import Failure
 from ..shared.machine import cores
 from . import fcn
 
@@ -41,9 +43,22 @@ class Side(NamedTuple):
     needs: tuple[str, ...] = ()
     backend: str = "jax"
 
+    @property
+    def missing(self) -> list[str]:
+        """The packages that are not installed."""
+        return [package for package in self.needs if find_spec(package) is None]
 
-class WorkerError(Exception):
-    """A side could not answer; the message is one line."""
+
+def installed(sides: Sequence[Side]) -> list[Side]:
+    """The sides whose packages are installed; prints a line for each of the others."""
+    for side in sides:
+        if side.missing:
+            print(f"left out: {side.name}: {' and '.join(side.missing)} not installed", flush=True)
+    return [side for side in sides if not side.missing]
+
+
+class WorkerError(Failure):
+    """A side could not answer."""
 
 
 class Worker:
@@ -86,11 +101,7 @@ class Worker:
             raise WorkerError(f"{self.name}: {answer['error']}")
         return answer
 
-    def milliseconds(self, epochs: int) -> float:
-        """Train for `epochs` epochs. Returns the milliseconds per step."""
-        return 1e3 * self.ask(epochs=epochs)["seconds"] / (epochs * fcn.BATCHES)
-
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the process."""
         self.process.kill()
         with self.process:  # waits, and closes both pipes
@@ -111,10 +122,10 @@ class WorkerGroup:
         first, *_ = [worker.answer() for worker in self.workers]
         return {**first, "seconds": time.perf_counter() - began}
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the processes."""
         for worker in self.workers:
-            worker.stop()
+            worker.close()
 
 
 def start_workers(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[Worker]:
@@ -149,7 +160,7 @@ def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Gene
                     yield answer
     finally:
         for worker in workers:
-            worker.stop()
+            worker.close()
 
 
 def serve(module: str, key: str, argument: Any) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jconv
-from benchmarks import conv1d, gathers
-from benchmarks.convolution import measure, options, other_libraries, picture, public_issues, summary, tables
+from benchmarks import conv1d
+from benchmarks.convolution import gathers, measure, options, other_libraries, picture, public_issues, summary, tables
 from benchmarks.convolution.programs import (
     FASTEST,
     FORWARD,
@@ -27,7 +27,7 @@ from benchmarks.convolution.programs import (
 )
 from benchmarks.convolution.rows import QUICK, ROWS, Row, operands
 from benchmarks.convolution.truth import check, checked_groups, expected, part
-from benchmarks.shared import allocator, machine, markdown, timing
+from benchmarks.shared import allocator, command, machine, markdown, results, timing
 from tests.support.paths import ROOT
 
 TINY = Row("tiny", "grouped", 2, 9, 4, 6, 3, 2, 1, 2, padding="same")
@@ -236,7 +236,7 @@ def test_the_lines_of_the_tables():
         assert markdown.heading(columns).splitlines()[0].count("|") == line.count("|")
 
 
-@pytest.mark.parametrize("module", [summary, tables])
+@pytest.mark.parametrize("module", [results, summary, tables])
 def test_examples_in_docstrings_are_correct(module):
     found = doctest.testmod(module)
     assert found.attempted and not found.failed
@@ -258,7 +258,7 @@ def alone(monkeypatch):
 
 def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     file, png = tmp_path / "run.json", tmp_path / "run.png"
-    assert conv1d.main(["--json", str(file)]) == conv1d.DONE
+    assert conv1d.main(["--json", str(file)]) == command.DONE
     measured = capsys.readouterr().out
     assert "PyTorch is left out: a test" in measured
     assert "; float32; freed memory is kept\n" in measured
@@ -269,7 +269,7 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     assert record["where"]["cpu"] and record["where"]["date"]
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
 
-    assert conv1d.main(["--from-json", str(file), "--picture", str(png)]) == conv1d.DONE
+    assert conv1d.main(["--from-json", str(file), "--picture", str(png)]) == command.DONE
     assert capsys.readouterr().out == measured
     assert png.read_bytes().startswith(b"\x89PNG")
 
@@ -277,8 +277,8 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
 def test_inline_computes_in_the_calling_thread(alone, monkeypatch, tmp_path, capsys):
     file, updates = tmp_path / "run.json", []
     monkeypatch.setattr(conv1d, "compute_inline", lambda: updates.append("inline"))
-    assert conv1d.main(["--json", str(file)]) == conv1d.DONE and not updates
-    assert conv1d.main(["--inline", "--json", str(file)]) == conv1d.DONE and updates == ["inline"]
+    assert conv1d.main(["--json", str(file)]) == command.DONE and not updates
+    assert conv1d.main(["--inline", "--json", str(file)]) == command.DONE and updates == ["inline"]
     assert "; freed memory is kept; JAX in the calling thread\n" in capsys.readouterr().out
     assert json.loads(file.read_text())["where"]["inline"]
 
@@ -311,12 +311,12 @@ def test_issues_are_written_and_shown(alone, tmp_path, capsys, monkeypatch):
     found = {"link": "a/b 1", "program": "p", "unit": "ms", "values": {LAX: 4.0, JCONV: 2.0, "Flax": 3.0}}
     monkeypatch.setattr(public_issues, "run", lambda *_: public_issues.show([found]) or [found])
     file = tmp_path / "run.json"
-    assert conv1d.main(["--issues", "--json", str(file)]) == conv1d.DONE
+    assert conv1d.main(["--issues", "--json", str(file)]) == command.DONE
     out = capsys.readouterr().out
     assert "| a/b 1 | p | 4 ms | 2 ms | 2.00x | Flax 3 ms |" in out
-    assert conv1d.main(["--from-json", str(file)]) == conv1d.DONE
+    assert conv1d.main(["--from-json", str(file)]) == command.DONE
     assert capsys.readouterr().out == out
-    assert conv1d.main(["--from-json", str(file), "--picture", str(tmp_path / "a.png")]) == conv1d.MISTAKE
+    assert conv1d.main(["--from-json", str(file), "--picture", str(tmp_path / "a.png")]) == command.MISTAKE
 
 
 def test_a_wrong_result_ends_the_run(alone, capsys, monkeypatch):
@@ -324,7 +324,7 @@ def test_a_wrong_result_ends_the_run(alone, capsys, monkeypatch):
         raise ArithmeticError("tiny: forward of jconv: off by 1")
 
     monkeypatch.setattr(measure, "measure", wrong)
-    assert conv1d.main([]) == conv1d.WRONG
+    assert conv1d.main([]) == command.FAILED
     assert capsys.readouterr().err == "conv1d: wrong result: tiny: forward of jconv: off by 1\n"
 
 
@@ -350,7 +350,7 @@ def test_mistakes_are_one_line(alone, capsys, monkeypatch, arguments, message):
     except SystemExit as stop:
         code = stop.code
     err = capsys.readouterr().err
-    assert code == conv1d.MISTAKE
+    assert code == command.MISTAKE
     assert err.startswith("conv1d: ") and err.count("\n") == 1
     assert message in err
 
@@ -360,7 +360,7 @@ def test_a_missing_device_is_a_user_error(capsys, monkeypatch):
         raise RuntimeError(f"no {kind}")
 
     monkeypatch.setattr(jax, "devices", nothing)
-    assert conv1d.main(["--device", "gpu"]) == conv1d.MISTAKE
+    assert conv1d.main(["--device", "gpu"]) == command.MISTAKE
     assert capsys.readouterr().err == "conv1d: --device gpu: JAX finds no gpu here\n"
 
 

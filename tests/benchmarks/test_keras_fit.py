@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import keras_fit
+from benchmarks import keras_fit, training
 from benchmarks.keras_fit import JCONV, JCONV_SEEDS, Cell
-from benchmarks.trainers import protocol_jax
+from benchmarks.trainers import protocol_jax, workers
 from benchmarks.trainers.workers import WorkerError
 
 
@@ -23,7 +23,7 @@ class FakeWorker:
         seconds = {JCONV: 0.5, JCONV_SEEDS: 1.2, "Keras on JAX": 1.0}.get(self.side.name, 3.0)
         return {"losses": list(self.losses)} if epochs is None else {"seconds": seconds * epochs}
 
-    def stop(self):
+    def close(self):
         pass
 
 
@@ -32,8 +32,8 @@ def faked(monkeypatch):
     monkeypatch.setattr(keras_fit, "Worker", FakeWorker)
     monkeypatch.setattr(keras_fit, "WorkerGroup", FakeWorker)
     monkeypatch.setattr(keras_fit, "cores", lambda: 3)
-    monkeypatch.setattr(keras_fit, "find_spec", lambda package: None if package == "torch" else True)
-    monkeypatch.setattr(keras_fit.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(workers, "find_spec", lambda package: None if package == "torch" else True)
+    monkeypatch.setattr(training.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(keras_fit.protocol_jax, "write", lambda setup, folder: None)
     return monkeypatch
 
@@ -74,7 +74,7 @@ def test_keras_takes_the_same_step(tmp_path):
     protocol_keras = pytest.importorskip("benchmarks.trainers.protocol_keras")
     setup = {"data": "ItalyPowerDemand", "network": "fcn", "folder": str(tmp_path)}
     protocol_jax.write(setup, tmp_path)
-    ours, theirs = protocol_jax.Protocol(setup), protocol_keras.Protocol(setup)
+    ours, theirs = protocol_jax.build(setup), protocol_keras.Protocol(setup)
     # 67 series are 11 batches of 6.
     assert len(theirs.x) == 66 == len(ours.task.train.x)
     np.testing.assert_allclose(ours.losses(), theirs.losses(), rtol=1e-4)

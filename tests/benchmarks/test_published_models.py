@@ -189,7 +189,7 @@ def test_missing_and_wrong_files_are_errors(folder: Path, capsys: Any) -> None:
         if len(path.name) == 64:
             path.unlink()
     assert run(folder) == 1
-    assert "models/SpliceAI0.keras of spliceai 1.3.1 is not in" in capsys.readouterr().err
+    assert "models/SpliceAI0.keras of spliceai 1.3.1: not in" in capsys.readouterr().err
     (folder / "wild.csv").write_text(",".join(Published._fields) + "\n")
     assert run(folder) == 2
     assert "has no spliceai 1.3.1" in capsys.readouterr().err

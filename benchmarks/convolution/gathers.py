@@ -1,19 +1,19 @@
 """openxla/xla issue 47945: a grouped convolution whose batch is sharded over devices gathers the complete batch.
 
-`python -m benchmarks.gathers` prints, as JSON, the all-gathers in the compiled programs of lax and of jconv.
+A worker process answers with the numbers of all-gathers in the compiled programs of lax and of jconv.
 """
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from .convolution.jax_sides import CONVOLUTIONS
-from .convolution.rows import Row, operands
+from .jax_sides import CONVOLUTIONS
+from .rows import Row, operands
 
 DEVICES = 8
 ROW = Row("47945", "grouped", 64, 128, 32, 32, 3, groups=4, padding="same")
@@ -31,11 +31,16 @@ def count(side: str) -> int:
     return text.count(" all-gather(") + text.count(" all-gather-start(")
 
 
-def main() -> None:
-    """Print the counts."""
-    jax.config.update("jax_num_cpu_devices", DEVICES)
-    print(json.dumps({side: count(side) for side in CONVOLUTIONS}))
+class Counter:
+    """The side of the worker process, which has simulated devices."""
+
+    def __init__(self, _: Any) -> None:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", DEVICES)
+
+    def answer(self, _: Any) -> dict[str, int]:
+        """The counts by side."""
+        return {side: count(side) for side in CONVOLUTIONS}
 
 
-if __name__ == "__main__":
-    main()
+SIDES = {"gathers": Counter}
