@@ -7,7 +7,7 @@ from jconv import Model
 from ..data.datasets import Dataset, check_classes
 from ..data.scaling import standardize, z_normalize
 from . import losses
-from .task import Examples, Task, build_model, check_lengths
+from .task import Task, examples_of, model_for_series
 
 
 def classification(data: Dataset, network: str | Model = "fcn", normalize_series: bool = False) -> Task:
@@ -18,21 +18,17 @@ def classification(data: Dataset, network: str | Model = "fcn", normalize_series
     length if the network requires one length.
     """
     check_classes(data)
-    data, *scaling = standardize(z_normalize(data) if normalize_series else data)
-    _, length, channels = data.x_train.shape
-    model = build_model(network, data, len(data.classes), (length, channels))
-    check_lengths(data, model)
+    data, mean, deviation = standardize(z_normalize(data) if normalize_series else data)
     return Task(
         "classification",
-        model,
-        Examples(data.x_train, data.y_train, data.lengths_train),
-        None if data.x_test is None else Examples(data.x_test, data.y_test, data.lengths_test),
+        model_for_series(network, data, len(data.classes)),
+        *examples_of(data),
         loss=losses.cross_entropy,
         loss_reference=losses.cross_entropy_reference,
         score=losses.accuracy,
         score_name="accuracy",
         classes=data.classes,
         baseline=(),
-        scaling=(scaling[0], scaling[1]),
+        scaling=(mean, deviation),
         normalize_series=normalize_series,
     )

@@ -7,11 +7,10 @@ import numpy as np
 
 from jconv import Model
 
-from ..arrays import Array
 from ..data.datasets import Dataset, sample_mask
 from ..data.scaling import standardize
 from . import losses
-from .task import Examples, Task, build_model, check_lengths
+from .task import Examples, Task, examples_of, model_for_series
 
 NOISE = 0.5
 # Seed of the noise in evaluations and in the proof, which is the same whatever the seed of the run.
@@ -26,13 +25,12 @@ def denoise(data: Dataset, network: str | Model = "unet", noise: float = NOISE) 
     Labels are not used. Raises `UserError` for series that are too short for the network, and for series of unequal
     length if the network requires one length.
     """
-    data, *scaling = standardize(data)
-    _, length, channels = data.x_train.shape
-    model = build_model(network, data, channels, (length, channels))
-    check_lengths(data, model)
+    data, mean, deviation = standardize(data)
+    model = model_for_series(network, data, data.x_train.shape[2])
     rng = np.random.default_rng(SEED)
 
-    def noisy(x: Array, lengths: Array | None) -> Examples:
+    def noisy(examples: Examples) -> Examples:
+        x, _, lengths = examples
         valid = sample_mask(x, lengths)[..., None]
         return Examples(np.where(valid, x + noise * rng.standard_normal(x.shape), 0), x, lengths)
 
@@ -40,8 +38,7 @@ def denoise(data: Dataset, network: str | Model = "unet", noise: float = NOISE) 
         clean = examples.y
         return examples._replace(x=clean + noise * jax.random.normal(key, clean.shape, clean.dtype))
 
-    train = noisy(data.x_train, data.lengths_train)
-    test = None if data.x_test is None else noisy(data.x_test, data.lengths_test)
+    train, test = examples_of(data, noisy)
     return Task(
         "denoise",
         model,
@@ -52,15 +49,13 @@ def denoise(data: Dataset, network: str | Model = "unet", noise: float = NOISE) 
         score=losses.absolute_error,
         score_name="absolute_error",
         classes=(),
-        baseline=tuple(_noisy_error(part) for part in (train, test) if part),
+        baseline=tuple(
+            float(losses.squared_error_reference(part.x, part.y, lengths=part.lengths))
+            for part in (train, test)
+            if part
+        ),
         baseline_name="noisy series itself",
-        scaling=(scaling[0], scaling[1]),
+        scaling=(mean, deviation),
         is_per_sample=True,
         transform=transform,
     )
-
-
-def _noisy_error(examples: Examples) -> float:
-    """The squared error of the noisy series."""
-    x, y, lengths = examples
-    return float(losses.squared_error_reference(x, y, lengths=lengths))

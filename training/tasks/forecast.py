@@ -14,7 +14,7 @@ from ..data.datasets import Dataset
 from ..data.scaling import standardize
 from ..errors import UserError
 from . import losses
-from .task import Examples, ForecastTarget, Task, build_model, output_shape
+from .task import Examples, ForecastTarget, Task, build_model, examples_of, output_shape
 
 WINDOW = 100
 HORIZON = 16
@@ -38,15 +38,7 @@ def forecast(
     if channel is not None and channel >= channels:
         of = f"{channels} channel{'s' if channels > 1 else ''}"
         raise UserError(f"--target-channel {channel + 1}: series of {data.name} have {of}")
-    for x, lengths in ((data.x_train, data.lengths_train), (data.x_test, data.lengths_test)):
-        longest = window + horizon if x is None else x.shape[1] if lengths is None else int(lengths.max())
-        if longest < window + horizon:
-            raise UserError(
-                f"{data.name}: a forecast of {horizon} samples from {window} needs series of at least "
-                f"{window + horizon} samples; these have {'' if lengths is None else 'up to '}{longest}; "
-                "--window and --horizon change these sizes"
-            )
-    data, *scaling = standardize(data)
+    data, mean, deviation = standardize(data)
     target = ForecastTarget(horizon, tuple(range(channels)) if channel is None else (channel,))
     size = horizon * len(target.channels)
     model = build_model(network, data, size, (window, channels))
@@ -57,12 +49,19 @@ def forecast(
             f"of {len(target.channels)} channel{'s' if len(target.channels) > 1 else ''} needs {size} elements"
         )
 
-    def examples(x: Array, lengths: Array | None) -> Examples:
+    def of_windows(examples: Examples) -> Examples:
+        x, _, lengths = examples
+        longest = x.shape[1] if lengths is None else int(lengths.max())
+        if longest < window + horizon:
+            raise UserError(
+                f"{data.name}: a forecast of {horizon} samples from {window} needs series of at least "
+                f"{window + horizon} samples; these have {'' if lengths is None else 'up to '}{longest}; "
+                "--window and --horizon change these sizes"
+            )
         inputs, targets, _ = windows(x, lengths, window, *target)
         return Examples(inputs, targets.reshape(-1, *shape))
 
-    train = examples(data.x_train, data.lengths_train)
-    test = None if data.x_test is None else examples(data.x_test, data.lengths_test)
+    train, test = examples_of(data, of_windows)
     return Task(
         "forecast",
         model,
@@ -75,7 +74,7 @@ def forecast(
         classes=(),
         baseline=tuple(_persistence_error(part, target) for part in (train, test) if part),
         baseline_name="last sample repeated",
-        scaling=(scaling[0], scaling[1]),
+        scaling=(mean, deviation),
         forecast_target=target,
     )
 

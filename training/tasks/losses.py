@@ -20,6 +20,7 @@ import numpy as np
 from jconv import ragged
 
 from ..arrays import Array
+from ..data.datasets import sample_mask
 
 
 def cross_entropy(
@@ -44,22 +45,18 @@ def cross_entropy(
     >>> [round(float(cross_entropy(y, jnp.array([0]), smoothing=e)), 4) for e in (0.0, 0.1)]
     [0.1269, 0.2269]
     """
-    sequences = ragged.make_sequences(logits.shape[:-1], lengths, segment_ids)
-    logits, labels = _mask_padding(logits, sequences), _mask_padding(labels, sequences)
-    return -_mean(_label_log_probabilities(jax.nn.log_softmax(logits), labels, smoothing, weights), sequences)
+
+    def log_probabilities(logits: jax.Array, labels: jax.Array) -> jax.Array:
+        return _label_log_probabilities(jax.nn.log_softmax(logits), labels, smoothing, weights)
+
+    return -_mean_of(log_probabilities, logits, labels, lengths, segment_ids)
 
 
 def cross_entropy_reference(
-    logits: Array,
-    labels: Array,
-    *,
-    smoothing: float = 0.0,
-    weights: Array | None = None,
-    lengths: Any = None,
-    segment_ids: Any = None,
+    logits: Array, labels: Array, *, smoothing: float = 0.0, weights: Array | None = None, **extent: Any
 ) -> Any:
     """`cross_entropy` in NumPy, float64 or complex128."""
-    logits, labels = (_samples(a, lengths, segment_ids) for a in (logits, labels))
+    logits, labels = _samples(logits, **extent), _samples(labels, **extent)
     shifted = logits - logits.real.max(axis=-1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return -_expected_log_probability(shifted - log_sum, labels, smoothing, weights)
@@ -85,24 +82,20 @@ def probability_cross_entropy(
     >>> round(float(probability_cross_entropy(jnp.full((3, 2), 0.5), jnp.array([0, 1, 1]))), 4)
     0.6931
     """
-    sequences = ragged.make_sequences(output.shape[:-1], lengths, segment_ids)
+
+    def log_probabilities(output: jax.Array, labels: jax.Array) -> jax.Array:
+        probabilities = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
+        return _label_log_probabilities(jnp.log(probabilities), labels, smoothing, weights)
+
     # Padding becomes ones, since zeros cannot be normalized.
-    output, labels = _mask_padding(output, sequences, 1), _mask_padding(labels, sequences)
-    probabilities = jnp.clip(output / output.sum(axis=-1, keepdims=True), EPSILON, 1 - EPSILON)
-    return -_mean(_label_log_probabilities(jnp.log(probabilities), labels, smoothing, weights), sequences)
+    return -_mean_of(log_probabilities, output, labels, lengths, segment_ids, fill=1)
 
 
 def probability_cross_entropy_reference(
-    output: Array,
-    labels: Array,
-    *,
-    smoothing: float = 0.0,
-    weights: Array | None = None,
-    lengths: Any = None,
-    segment_ids: Any = None,
+    output: Array, labels: Array, *, smoothing: float = 0.0, weights: Array | None = None, **extent: Any
 ) -> Any:
     """`probability_cross_entropy` in NumPy, float64 or complex128."""
-    output, labels = (_samples(a, lengths, segment_ids) for a in (output, labels))
+    output, labels = _samples(output, **extent), _samples(labels, **extent)
     probabilities: Any = output / output.sum(axis=-1, keepdims=True)
     probabilities = np.where(probabilities.real < EPSILON, EPSILON, probabilities)
     probabilities = np.where(probabilities.real > 1 - EPSILON, 1 - EPSILON, probabilities)
@@ -131,20 +124,17 @@ def squared_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, 
     >>> float(squared_error(jnp.array([[[1.0], [3.0], [jnp.nan]]]), jnp.zeros((1, 3, 1)), lengths=[2]))
     5.0
     """
-    sequences = ragged.make_sequences(output.shape[:-1], lengths, segment_ids)
-    return _mean(jnp.square(_mask_padding(output, sequences) - _mask_padding(target, sequences)), sequences)
+    return _mean_of(lambda output, target: jnp.square(output - target), output, target, lengths, segment_ids)
 
 
-def squared_error_reference(output: Array, target: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
+def squared_error_reference(output: Array, target: Array, **extent: Any) -> Any:
     """`squared_error` in NumPy, float64 or complex128."""
-    output, target = (_samples(a, lengths, segment_ids) for a in (output, target))
-    return ((output - target) ** 2).mean()
+    return ((_samples(output, **extent) - _samples(target, **extent)) ** 2).mean()
 
 
-def absolute_error_reference(output: Array, target: Array, *, lengths: Any = None, segment_ids: Any = None) -> Any:
+def absolute_error_reference(output: Array, target: Array, **extent: Any) -> Any:
     """`absolute_error` in NumPy, float64 or complex128."""
-    output, target = (_samples(a, lengths, segment_ids) for a in (output, target))
-    error: Any = output - target
+    error: Any = _samples(output, **extent) - _samples(target, **extent)
     return np.where(error.real < 0, -error, error).mean()
 
 
@@ -165,8 +155,20 @@ def accuracy(logits: jax.Array, labels: jax.Array, *, lengths: Any = None, segme
 
 def absolute_error(output: jax.Array, target: jax.Array, *, lengths: Any = None, segment_ids: Any = None) -> jax.Array:
     """Mean absolute error over all axes; a scalar."""
+    return _mean_of(lambda output, target: jnp.abs(output - target), output, target, lengths, segment_ids)
+
+
+def _mean_of(
+    function: Callable[[jax.Array, jax.Array], jax.Array],
+    output: jax.Array,
+    target: jax.Array,
+    lengths: Any,
+    segment_ids: Any,
+    fill: int = 0,
+) -> jax.Array:
+    """The mean of a function of outputs and targets, whose padding becomes `fill` and 0."""
     sequences = ragged.make_sequences(output.shape[:-1], lengths, segment_ids)
-    return _mean(jnp.abs(_mask_padding(output, sequences) - _mask_padding(target, sequences)), sequences)
+    return _mean(function(_mask_padding(output, sequences, fill), _mask_padding(target, sequences)), sequences)
 
 
 def _mask_padding(array: jax.Array, sequences: ragged.Sequences | None, fill: int = 0) -> jax.Array:
@@ -182,13 +184,11 @@ def _mean(values: jax.Array, sequences: ragged.Sequences | None) -> jax.Array:
     return sequences.replace_padding(values).sum() / jnp.maximum(samples * values.shape[-1], 1).astype(values.dtype)
 
 
-def _samples(array: Array, lengths: Any, segment_ids: Any) -> Array:
+def _samples(array: Array, lengths: Any = None, segment_ids: Any = None) -> Array:
     """The samples without padding, in one array; `array` itself without `lengths` and `segment_ids`."""
-    if lengths is None and segment_ids is None:
-        return array
-    if lengths is None:
+    if segment_ids is not None:
         return array[np.asarray(segment_ids) >= 0]
-    return np.concatenate([row[:n] for row, n in zip(array, lengths, strict=True)])
+    return array if lengths is None else array[sample_mask(array, np.asarray(lengths))]
 
 
 LOSSES: dict[str, Loss] = {

@@ -101,5 +101,10 @@ def probabilities(output: Array) -> Array:
     # Logits are hardly ever non-negative with a sum of 1 for every example.
     if (output >= 0).all() and np.allclose(output.sum(axis=-1), 1, atol=1e-3):
         return output
-    exponentials = np.exp(output - output.max(axis=-1, keepdims=True))
+    return softmax(output)
+
+
+def softmax(scores: Array) -> Array:
+    """The softmax of scores (..., classes) over the last axis."""
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return exponentials / exponentials.sum(axis=-1, keepdims=True)

@@ -10,7 +10,7 @@ from ..data.datasets import Dataset
 from ..data.scaling import moments, standardize
 from ..errors import UserError
 from . import losses
-from .task import Examples, TargetScaling, Task, build_model, check_lengths
+from .task import TargetScaling, Task, examples_of, model_for_series
 
 
 def regression(data: Dataset, network: str | Model = "fcn") -> Task:
@@ -26,16 +26,12 @@ def regression(data: Dataset, network: str | Model = "fcn") -> Task:
     if np.ptp(targets) == 0:
         raise UserError(f"{data.name}: all training targets are {targets[0]:g}; there is nothing to learn")
     target = TargetScaling(*(float(value[0]) for value in moments(data.name, targets[:, None], "the training targets")))
-    data, *scaling = standardize(data)
-    _, length, channels = data.x_train.shape
-    model = build_model(network, data, 1, (length, channels))
-    check_lengths(data, model)
-    parts = ((data.x_train, targets, data.lengths_train), (data.x_test, data.targets_test, data.lengths_test))
-    train, test = (
-        None if x is None or y is None else Examples(x, (y[:, None] - target.mean) / target.deviation, lengths)
-        for x, y, lengths in parts
+    data, mean, deviation = standardize(data)
+    model = model_for_series(network, data, 1)
+    train, test = examples_of(
+        data._replace(y_train=targets, y_test=data.targets_test),
+        lambda own: own._replace(y=(own.y[:, None] - target.mean) / target.deviation),
     )
-    assert train is not None
     return Task(
         "regression",
         model,
@@ -47,7 +43,7 @@ def regression(data: Dataset, network: str | Model = "fcn") -> Task:
         score_name="absolute_error",
         classes=(),
         baseline=tuple(float(np.mean(examples.y**2)) for examples in (train, test) if examples),
-        scaling=(scaling[0], scaling[1]),
+        scaling=(mean, deviation),
         baseline_name="training mean",
         target_scaling=target,
     )

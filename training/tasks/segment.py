@@ -10,7 +10,7 @@ from ..arrays import Array
 from ..data.datasets import Dataset, check_classes
 from ..data.scaling import standardize
 from . import losses
-from .task import Examples, Task, build_model, check_lengths, class_labels
+from .task import Task, class_labels, examples_of, model_for_series
 
 
 def segment(data: Dataset, network: str | Model = "unet") -> Task:
@@ -21,14 +21,9 @@ def segment(data: Dataset, network: str | Model = "unet") -> Task:
     does, if series are too short for the network, and if each series has a label instead of each sample.
     """
     check_classes(data, by_sample=True)
-    data, *scaling = standardize(data)
-    _, length, channels = data.x_train.shape
-    model = build_model(network, data, len(data.classes), (length, channels))
-    check_lengths(data, model)
-    train = Examples(data.x_train, data.y_train, data.lengths_train)
-    test = None
-    if data.x_test is not None and data.y_test is not None:
-        test = Examples(data.x_test, data.y_test, data.lengths_test)
+    data, mean, deviation = standardize(data)
+    model = model_for_series(network, data, len(data.classes))
+    train, test = examples_of(data)
     most_frequent = np.bincount(class_labels(train)).argmax()
     return Task(
         "segment",
@@ -43,7 +38,7 @@ def segment(data: Dataset, network: str | Model = "unet") -> Task:
         baseline=tuple(float(np.mean(class_labels(part) == most_frequent)) for part in (train, test) if part),
         baseline_name="most frequent class",
         baseline_of="score",
-        scaling=(scaling[0], scaling[1]),
+        scaling=(mean, deviation),
         is_per_sample=True,
     )
 

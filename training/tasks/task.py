@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jconv import Model
+from jconv.keras import Training
 
 from ..arrays import Array
 from ..data.datasets import Dataset, sample_mask
@@ -99,6 +100,11 @@ class Task(NamedTuple):
     transform: Callable[[jax.Array, Examples], Examples] | None = None
     normalize_series: bool = False
 
+    @property
+    def continued_training(self) -> Training | None:
+        """The training options of a pretrained network whose optimizer continues; None for a new optimizer."""
+        return self.pretrained.training if self.pretrained and self.pretrained.keeps_optimizer else None
+
     def transformed(self, examples: Examples, key: jax.Array) -> tuple[Examples, jax.Array]:
         """The examples of a training step after `transform`, and the key for the layers of that step."""
         if self.transform is None:
@@ -146,6 +152,27 @@ def class_labels(examples: Examples) -> Array:
     return examples.y if examples.y.ndim == 1 else examples.y[sample_mask(examples.x, examples.lengths)]
 
 
+def examples_of(
+    data: Dataset, change: Callable[[Examples], Examples] = lambda examples: examples
+) -> tuple[Examples, Examples | None]:
+    """The training and the test series with their class numbers, after `change`; None without a test set."""
+    train = change(Examples(data.x_train, data.y_train, data.lengths_train))
+    return train, None if data.x_test is None else change(Examples(data.x_test, data.y_test, data.lengths_test))
+
+
+def model_for_series(network: str | Model, data: Dataset, outputs: int) -> Model:
+    """`build_model` for the complete series.
+
+    Raises `UserError` if the series are too short for the network, or of unequal length and it requires one length.
+    """
+    _, length, channels = data.x_train.shape
+    model = build_model(network, data, outputs, (length, channels))
+    lengths = [own for own in (data.lengths_train, data.lengths_test) if own is not None]
+    if lengths:
+        variable_length.check(data.name, model, (length, channels), np.unique(np.concatenate(lengths)).tolist())
+    return model
+
+
 def build_model(network: str | Model, data: Dataset, outputs: int, shape: tuple[int, int]) -> Model:
     """The network of that name in `NETWORKS` for series (length, channels); a model is returned as it is.
 
@@ -164,14 +191,6 @@ def build_model(network: str | Model, data: Dataset, outputs: int, shape: tuple[
 def output_shape(model: Model, shape: tuple[int, int]) -> tuple[Any, ...]:
     """The shape of a network's output for one series (length, channels)."""
     return tuple(model.output_shapes(shape)[model.outputs[0]])
-
-
-def check_lengths(data: Dataset, model: Model) -> None:
-    """Raise `UserError` if series are of unequal length and the model requires one length."""
-    lengths = [own for own in (data.lengths_train, data.lengths_test) if own is not None]
-    if lengths:
-        _, length, channels = data.x_train.shape
-        variable_length.check(data.name, model, (length, channels), np.unique(np.concatenate(lengths)).tolist())
 
 
 def with_validation(task: Task, held_out: Task) -> Task:
