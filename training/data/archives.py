@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..arrays import Array
 from ..errors import UserError
-from .parts import Part
+from .parts import Part, pad_series
 
 EQUAL_LENGTH_SUFFIX = "_eq"
 """The end of a name that selects series of one length: aeon fills the ends of shorter ones with noise.
@@ -55,21 +51,8 @@ def load(name: str) -> list[Part]:
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{name}: is not in aeon's package and could not be downloaded: {reason}") from None
-        parts.append(Part(pad_series(loaded[0]), [str(label) for label in loaded[1]]))
+        parts.append(Part(pad_series([one.T for one in loaded[0]]), [str(label) for label in loaded[1]]))
     return parts
-
-
-def pad_series(series: Sequence[Array]) -> Array:
-    """aeon's series (channels, length) as (n, length, channels) float64, with NaN after the end of shorter ones.
-
-    >>> pad_series([np.ones((1, 3)), np.zeros((1, 2))])[:, :, 0].tolist()
-    [[1.0, 1.0, 1.0], [0.0, 0.0, nan]]
-    """
-    longest = max(one.shape[1] for one in series)
-    x = np.full((len(series), longest, series[0].shape[0]), np.nan)
-    for row, one in zip(x, series, strict=True):
-        row[: one.shape[1]] = one.T
-    return x
 
 
 def _classifications() -> set[str]:

@@ -5,7 +5,7 @@ Every error in a file is a `UserError` in one line; positions in its message cou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from .parts import Part
 # The function that draws each set, and the sizes of its training and test part.
 SYNTHETIC = {"cbf": (synthetic.cbf, (30, 900)), "bursts": (synthetic.bursts, (60, 200))}
 BUILT_IN = ("gunpoint", *SYNTHETIC)
-GUNPOINT_CLASSES = {"1": "gun-draw", "2": "point"}
+GUNPOINT_CLASSES = ("gun-draw", "point")
 
 
 class Dataset(NamedTuple):
@@ -89,7 +89,7 @@ def load(source: str, channels_first: bool = False) -> Dataset:
     ((50, 150, 1), (150, 150, 1), ('gun-draw', 'point'))
     """
     data = _read(source, channels_first)
-    check_varies(data.name, data.x_train, data.lengths_train)
+    check_varies(data)
     return data
 
 
@@ -120,14 +120,12 @@ def from_arrays(
     """
     if (x_test is None) != (y_test is None):
         raise UserError(f"{name}: a test set needs both x_test and y_test")
-    arrays = {"train": (x_train, y_train), "test": (x_test, y_test)}
-    parts = [
-        readers.part_of(name, np.asarray(x), np.asarray(y), part, channels_first)
-        for part, (x, y) in arrays.items()
-        if x is not None
-    ]
-    data = _dataset(name, parts)
-    check_varies(data.name, data.x_train, data.lengths_train)
+    arrays = {"x_train": x_train, "y_train": y_train}
+    if x_test is not None:
+        arrays |= {"x_test": x_test, "y_test": y_test}
+    arrays = {key: np.asarray(array) for key, array in arrays.items()}
+    data = _dataset(name, readers.parts_of(name, arrays, channels_first))
+    check_varies(data)
     return data
 
 
@@ -207,14 +205,13 @@ def check_classes(data: Dataset, by_sample: bool = False) -> None:
         raise UserError(f"{data.name}: all training {what} have the label {seen[0]!r}; at least two classes are needed")
 
 
-def check_varies(name: str, x: Array, lengths: Array | None) -> None:
-    """Raise `UserError` for a channel that is constant."""
-    samples = x[sample_mask(x, lengths)]
-    for channel in range(x.shape[-1]):
-        if np.ptp(samples[:, channel]) == 0:
-            which = f"channel {channel + 1} of " if x.shape[-1] > 1 else ""
-            value = f"{samples[0, channel]:g} everywhere"
-            raise UserError(f"{name}: {which}the training series is {value}; there is nothing to learn")
+def check_varies(data: Dataset) -> None:
+    """Raise `UserError` for a channel that is constant in the training series."""
+    samples = data.x_train[sample_mask(data.x_train, data.lengths_train)]
+    for channel in np.flatnonzero(np.ptp(samples, axis=0) == 0):
+        which = f"channel {channel + 1} of " if samples.shape[1] > 1 else ""
+        value = f"{samples[0, channel]:g} everywhere"
+        raise UserError(f"{data.name}: {which}the training series is {value}; there is nothing to learn")
 
 
 def _read(source: str, channels_first: bool = False) -> Dataset:
@@ -225,7 +222,7 @@ def _read(source: str, channels_first: bool = False) -> Dataset:
     readers.check_channels_first(source, channels_first)
     if source == "gunpoint":
         with resources.as_file(resources.files("training") / "data" / "gunpoint.npz") as path:
-            return _dataset(source, readers.read(path), GUNPOINT_CLASSES)
+            return _dataset(source, readers.read(path))._replace(classes=GUNPOINT_CLASSES)
     if source in SYNTHETIC:
         draw, sizes = SYNTHETIC[source]
         rng = np.random.default_rng(0)
@@ -243,13 +240,13 @@ def _present(x: Array, y: Array, lengths: Array | None) -> Array:
     return np.unique(y[sample_mask(x, lengths)] if y.ndim == 2 else y)
 
 
-def _dataset(name: str, parts: Sequence[Part], class_names: Mapping[str, str] | None = None) -> Dataset:
-    """The data set of a training part and, if there is one, a test part; `class_names` replace labels."""
+def _dataset(name: str, parts: Sequence[Part]) -> Dataset:
+    """The data set of a training part and, if there is one, a test part."""
     kinds = ("training", "test")[: len(parts)]
     lengths = [_series_lengths(name, kind, part.x) for kind, part in zip(kinds, parts, strict=True)]
     is_ragged = any(own is not None for own in lengths)
     if len(parts) > 1:
-        _check_test(name, parts[0], parts[1], is_ragged)
+        _check_test(name, *parts, is_ragged)
     x, longest = [part.x for part in parts], max(part.x.shape[1] for part in parts)
     if is_ragged:
         padded = [_padded(part.x, own, longest) for part, own in zip(parts, lengths, strict=True)]
@@ -261,7 +258,7 @@ def _dataset(name: str, parts: Sequence[Part], class_names: Mapping[str, str] | 
     arrays |= {f"{field}_test": both[1] if len(parts) > 1 else None for field, both in found.items()}
     return Dataset(
         name=name,
-        classes=tuple((class_names or {}).get(label, label) for label in labels),
+        classes=tuple(labels),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         **arrays,
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..arrays import Array
 
@@ -19,6 +22,18 @@ class Part(NamedTuple):
     labels: list[str]
     sample_labels: Array | None = None
     notes: tuple[str, ...] = ()
+
+
+def pad_series(series: Sequence[Array], fill: float = np.nan) -> Array:
+    """Series (length, channels) as an array (n, longest, channels), with `fill` after the end of shorter ones.
+
+    >>> pad_series([np.ones((3, 1)), np.zeros((2, 1))])[:, :, 0].tolist()
+    [[1.0, 1.0, 1.0], [0.0, 0.0, nan]]
+    """
+    x = np.full((len(series), max(map(len, series)), series[0].shape[1]), fill)
+    for row, one in zip(x, series, strict=True):
+        row[: len(one)] = one
+    return x
 
 
 def label_text(label: Any) -> str:

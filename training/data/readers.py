@@ -8,7 +8,7 @@ content cannot be read, a `UserError` names the file and the place. `datasets.py
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import UserError
 from . import archives, tables
-from .parts import Part, label_text
+from .parts import Part, label_text, pad_series
 
 
 def read(path: Path, channels_first: bool = False) -> list[Part]:
@@ -84,10 +84,15 @@ def _read_npz(path: Path, channels_first: bool) -> list[Part]:
     for name in ("x_train", "y_train"):
         if name not in arrays:
             raise UserError(f"{path}: there is no {name}; the file holds {', '.join(arrays) or 'nothing'}")
-    if ("x_test" in arrays) != ("y_test" in arrays):
-        there, missing = ("x_test", "y_test") if "x_test" in arrays else ("y_test", "x_test")
+    _check_test(path, "x_test", "y_test", arrays)
+    return parts_of(str(path), arrays, channels_first)
+
+
+def _check_test(path: Path, x: str, y: str, found: Container[str]) -> None:
+    """Raise `UserError` if only one of the names of the arrays of a test set was found."""
+    if (x in found) != (y in found):
+        there, missing = (x, y) if x in found else (y, x)
         raise UserError(f"{path}: there is {there} and no {missing}; a test set needs both")
-    return _parts_of(path, arrays, channels_first)
 
 
 def _npz_arrays(path: Path) -> dict[str, Array]:
@@ -111,20 +116,16 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def _parts_of(path: Path, arrays: Mapping[str, Array], channels_first: bool) -> list[Part]:
-    return [
-        part_of(str(path), arrays[f"x_{part}"], arrays[f"y_{part}"], part, channels_first)
-        for part in ("train", "test")
-        if f"x_{part}" in arrays
-    ]
-
-
-def part_of(path: str, x: Array, y: Array, part: str, channels_first: bool) -> Part:
-    """A part of a data set from its two arrays; errors name `path` and `part`, which is "train" or "test".
+def parts_of(path: str, arrays: Mapping[str, Array], channels_first: bool) -> list[Part]:
+    """The training part and, if there is one, the test part of arrays by name; errors name `path`.
 
     Raises `UserError` for arrays of another kind or shape.
     """
-    x_name, y_name = f"x_{part}", f"y_{part}"
+    names = [(f"x_{part}", f"y_{part}") for part in ("train", "test") if f"x_{part}" in arrays]
+    return [_part_of(path, x, arrays[x], y, arrays[y], channels_first) for x, y in names]
+
+
+def _part_of(path: str, x_name: str, x: Array, y_name: str, y: Array, channels_first: bool) -> Part:
     series = _series(path, x, x_name, channels_first)
     sizes, notes = series.shape[:2], _notes(path, series, x_name, channels_first)
     if y.shape != sizes[:1] and y.shape != sizes:
@@ -178,18 +179,13 @@ def _texts(labels: Array) -> list[str]:
 def _read_npy(path: Path, channels_first: bool) -> list[Part]:
     if "x_train" not in path.name:
         raise UserError(f"{path}: is an array without labels; name it ...x_train.npy, with ...y_train.npy beside it")
-    if not _beside(path, "y_train").exists():
-        raise UserError(f"{path}: there is no {_beside(path, 'y_train').name} beside it, with the labels")
-    tests = [_beside(path, name) for name in ("x_test", "y_test")]
-    if tests[0].exists() != tests[1].exists():
-        there, missing = tests if tests[0].exists() else tests[::-1]
-        raise UserError(f"{path}: there is {there.name} and no {missing.name}; a test set needs both")
-    names = ["x_train", "y_train", *(["x_test", "y_test"] if tests[0].exists() else [])]
-    return _parts_of(path, {name: _loaded(_beside(path, name)) for name in names}, channels_first)
-
-
-def _beside(path: Path, name: str) -> Path:
-    return path.with_name(path.name.replace("x_train", name))
+    names = ("x_train", "y_train", "x_test", "y_test")
+    files = {name: path.with_name(path.name.replace("x_train", name)) for name in names}
+    found = {name: file for name, file in files.items() if file.exists()}
+    if "y_train" not in found:
+        raise UserError(f"{path}: there is no {files['y_train'].name} beside it, with the labels")
+    _check_test(path, files["x_test"].name, files["y_test"].name, [file.name for file in found.values()])
+    return parts_of(str(path), {name: _loaded(file) for name, file in found.items()}, channels_first)
 
 
 def _loaded(file: Path) -> Array:
@@ -210,7 +206,7 @@ def _by_aeon(function: str) -> Callable[[Path], Part]:
             raise UserError(f"{path}: {archives.EXTRA}") from None
         try:
             series, labels = getattr(aeon.datasets, function)(str(path))
-            x = archives.pad_series(series)
+            x = pad_series([one.T for one in series])
         except OSError:
             raise
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ def end(data: Dataset, share: float) -> tuple[Dataset, Dataset]:
     if not 0 < kept < length:
         raise UserError(f"--validation {share:g} of {length} samples is {'none' if kept else 'all'} of them")
     rest = data._replace(x_train=data.x_train[:, :kept], lengths_train=None)
-    check_varies(data.name, rest.x_train, None)
+    check_varies(rest)
     held = rest._replace(name=f"{data.name}, --validation {share:g}", x_test=data.x_train[:, kept:length])
     return rest, held._replace(y_test=data.y_train, lengths_test=None, targets_test=data.targets_train)
 
@@ -92,12 +93,11 @@ def fold_numbers(text: str) -> tuple[int, int]:
     >>> fold_numbers("2/5")
     (2, 5)
     """
-    words = text.split("/")
-    if len(words) == 2 and all(word.isascii() and word.isdigit() for word in words):
-        number, count = map(int, words)
-        if 1 <= number <= count and count >= 2:
-            return number, count
-    raise ValueError(f"must be one of at least two folds, as 2/5, got {text!r}")
+    found = re.fullmatch("([0-9]+)/([0-9]+)", text)
+    number, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= number <= count or count < 2:
+        raise ValueError(f"must be one of at least two folds, as 2/5, got {text!r}")
+    return number, count
 
 
 def _shuffled(data: Dataset, rng: np.random.Generator, stratified: bool) -> Array:
@@ -123,5 +123,5 @@ def _hold_out(data: Dataset, held: Array, stratified: bool, option: str) -> tupl
         return {f"{field}_{part}": None if array is None else array[index] for field, array in arrays.items()}
 
     rest = data._replace(**taken(kept, "train"))
-    check_varies(data.name, rest.x_train, rest.lengths_train)
+    check_varies(rest)
     return rest, rest._replace(**taken(held, "test"))

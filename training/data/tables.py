@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays import Array
 from ..errors import UserError
-from .parts import Part, label_text
+from .parts import Part, label_text, pad_series
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 HEADER_WORDS = ("label", "class", "target", "y")
@@ -59,7 +60,7 @@ def labeled(path: Path) -> Part:
             raise UserError(f"{path}: row {number} has no label; the layout is label, value, value, ...")
         labels.append(label_text(cells[0]))
         series.append(_values(path, number, cells, 1))
-    return Part(_padded(series), labels, notes=notes)
+    return Part(pad_series(series), labels, notes=notes)
 
 
 def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_classes: bool = False) -> Part:
@@ -83,7 +84,7 @@ def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_c
         first = [cells[0] for _, cells in table.rows]
         if labels == LABELED and not _names_labels(table) and all(map(_is_value, first)):
             words = f"rows have {length + 1} cells: the first is read as a label, the others as a series"
-            fraction = next((cell for cell in first if _has_fraction(cell)), None)
+            fraction = next((cell for cell in first if _is_number(cell) and not float(cell).is_integer()), None)
             if has_classes and fraction is not None:
                 why = (
                     f"rows have {length + 1} cells, one more than the training series, but {fraction!r} is not a class"
@@ -94,7 +95,7 @@ def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_c
     for number, cells in table.rows:
         if len(cells) <= begin:
             raise UserError(f"{path}: row {number} has a label and no values; --labels none reads it as a value")
-    return Part(_padded([_values(path, *row, begin) for row in table.rows]), [], notes=notes)
+    return Part(pad_series([_values(path, *row, begin) for row in table.rows]), [], notes=notes)
 
 
 def _whether_labeled(path: Path, table: _Table, length: int, is_fixed: bool) -> str:
@@ -132,7 +133,8 @@ def _table(path: Path) -> _Table:
     notes, rows = [], rows[1:]
     is_word = names[0].lower() in HEADER_WORDS or column is not None
     if all(map(_is_number, names)) or (not (is_word or _are_counts(names[1:])) and any(map(_is_number, names[1:]))):
-        notes.append(f"{path}: the first row, {_shortened(names)}, is read as a header, not as a series")
+        row = f"{names[0]}, {names[1]}, ..., {names[-1]}"
+        notes.append(f"{path}: the first row, {row}, is read as a header, not as a series")
     if column is not None:
         notes.append(f"{path}: the first column {column}; it is read as an index, not as labels")
         names, rows = names[1:] or [""], [(number, cells[1:] or [""]) for number, cells in rows]
@@ -219,10 +221,6 @@ def _are_steps(cells: Sequence[str]) -> bool:
     return bool(steps.min() > 0 and np.ptp(steps) <= 1e-6 * steps.max())
 
 
-def _shortened(cells: Sequence[str]) -> str:
-    return f"{cells[0]}, {cells[1]}, ..., {cells[-1]}"
-
-
 def _has_its_label_last(cells: Sequence[str]) -> bool:
     """Whether a row has text after numbers."""
     return len(cells) > 2 and not _is_value(cells[-1]) and all(map(_is_value, cells[1:-1]))
@@ -240,18 +238,9 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _has_fraction(cell: str) -> bool:
-    return _is_number(cell) and not float(cell).is_integer()
-
-
-def _values(path: Path, number: int, cells: Sequence[str], begin: int) -> list[float]:
+def _values(path: Path, number: int, cells: Sequence[str], begin: int) -> Array:
+    """The samples of a row from a column, (length, 1)."""
     for column, cell in enumerate(cells[begin:], start=begin + 1):
         if not _is_value(cell):
             raise UserError(f"{path}: row {number}, column {column} is not a number: {cell!r}")
-    return [math.nan if cell.lower() in MISSING else float(cell) for cell in cells[begin:]]
-
-
-def _padded(series: Sequence[list[float]]) -> np.ndarray:
-    """The series as (n, longest, 1), with NaN after the end of shorter ones."""
-    longest = max(map(len, series))
-    return np.array([values + [math.nan] * (longest - len(values)) for values in series])[:, :, None]
+    return np.array([[math.nan if cell.lower() in MISSING else float(cell)] for cell in cells[begin:]])

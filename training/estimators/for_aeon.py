@@ -31,8 +31,34 @@ TAGS: dict[str, Any] = {
 }
 
 
-class AeonNetwork:
+class AeonEstimator:
     """Implements the methods that aeon's base classes call with checked input, with the estimator's own methods."""
+
+    _tags: ClassVar[dict[str, Any]] = TAGS
+
+    def _fit(self: Any, X: Any, y: Any) -> Any:
+        return self.fit_series(read_series(self, X, fitting=True), y)
+
+
+class AeonClassifier(AeonEstimator, BaseClassifier):
+    """Base class of the classifiers."""
+
+    def _predict(self, X: Any) -> Any:
+        return self.classes_[self._predict_proba(X).argmax(axis=1)]
+
+    def _predict_proba(self: Any, X: Any) -> Any:
+        return self.predict_series(read_series(self, X, fitting=False))
+
+
+class AeonRegressor(AeonEstimator, BaseRegressor):
+    """Base class of the regressors."""
+
+    def _predict(self: Any, X: Any) -> Any:
+        return self.predict_series(read_series(self, X, fitting=False))
+
+
+class AeonNetwork:
+    """The parameters of the networks."""
 
     def __init__(
         self,
@@ -63,64 +89,40 @@ class AeonNetwork:
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         return {"epochs": 2, "ensemble_size": 1}
 
-    def _fit(self: Any, X: Any, y: Any) -> Any:
-        return self.fit_series(read_series(self, X, fitting=True), y)
 
-
-class AeonClassifier(AeonNetwork, BaseClassifier):
-    """Base class of the classifiers."""
-
-    _tags: ClassVar[dict[str, Any]] = TAGS
-
-    def _predict(self, X: Any) -> Any:
-        return self.classes_[self._predict_proba(X).argmax(axis=1)]
-
-    def _predict_proba(self: Any, X: Any) -> Any:
-        return self.predict_series(read_series(self, X, fitting=False))
-
-
-class AeonRegressor(AeonNetwork, BaseRegressor):
-    """Base class of the regressors."""
-
-    _tags: ClassVar[dict[str, Any]] = TAGS
-
-    def _predict(self: Any, X: Any) -> Any:
-        return self.predict_series(read_series(self, X, fitting=False))
-
-
-class FCNClassifier(AeonClassifier, networks.FCNClassifier):
+class FCNClassifier(AeonNetwork, AeonClassifier, networks.FCNClassifier):
     """`training.estimators.FCNClassifier` for aeon."""
 
 
-class FCNRegressor(AeonRegressor, networks.FCNRegressor):
+class FCNRegressor(AeonNetwork, AeonRegressor, networks.FCNRegressor):
     """`training.estimators.FCNRegressor` for aeon."""
 
 
-class ResNetClassifier(AeonClassifier, networks.ResNetClassifier):
+class ResNetClassifier(AeonNetwork, AeonClassifier, networks.ResNetClassifier):
     """`training.estimators.ResNetClassifier` for aeon."""
 
 
-class ResNetRegressor(AeonRegressor, networks.ResNetRegressor):
+class ResNetRegressor(AeonNetwork, AeonRegressor, networks.ResNetRegressor):
     """`training.estimators.ResNetRegressor` for aeon."""
 
 
-class InceptionTimeClassifier(AeonClassifier, networks.InceptionTimeClassifier):
+class InceptionTimeClassifier(AeonNetwork, AeonClassifier, networks.InceptionTimeClassifier):
     """`training.estimators.InceptionTimeClassifier` for aeon."""
 
 
-class InceptionTimeRegressor(AeonRegressor, networks.InceptionTimeRegressor):
+class InceptionTimeRegressor(AeonNetwork, AeonRegressor, networks.InceptionTimeRegressor):
     """`training.estimators.InceptionTimeRegressor` for aeon."""
 
 
-class LITETimeClassifier(AeonClassifier, networks.LITETimeClassifier):
+class LITETimeClassifier(AeonNetwork, AeonClassifier, networks.LITETimeClassifier):
     """`training.estimators.LITETimeClassifier` for aeon."""
 
 
-class LITETimeRegressor(AeonRegressor, networks.LITETimeRegressor):
+class LITETimeRegressor(AeonNetwork, AeonRegressor, networks.LITETimeRegressor):
     """`training.estimators.LITETimeRegressor` for aeon."""
 
 
-class HydraClassifier(BaseClassifier, hydra.HydraClassifier):
+class HydraClassifier(AeonClassifier, hydra.HydraClassifier):
     """`training.estimators.HydraClassifier` for aeon."""
 
     _tags: ClassVar[dict[str, Any]] = TAGS | {"algorithm_type": "convolution"}
@@ -139,12 +141,3 @@ class HydraClassifier(BaseClassifier, hydra.HydraClassifier):
     @classmethod
     def _get_test_params(cls, parameter_set: str = "default") -> dict[str, Any]:
         return {"n_groups": 4}
-
-    def _fit(self, X: Any, y: Any) -> Any:
-        return self.fit_series(read_series(self, X, fitting=True), y)
-
-    def _predict(self, X: Any) -> Any:
-        return self.classes_[self._predict_proba(X).argmax(axis=1)]
-
-    def _predict_proba(self, X: Any) -> Any:
-        return self.probabilities(read_series(self, X, fitting=False))

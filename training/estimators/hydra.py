@@ -111,8 +111,6 @@ class HydraClassifier(ClassifierMixin, SeriesEstimator):
     def fit_series(self, series: Series, y: Any) -> Self:
         """`fit` for series that `read_series` has checked."""
         numbers = class_numbers(self, series, y)
-        if len(self.classes_) < 2:
-            raise UserError(f"y has one class, {self.classes_[0]!r}; at least two classes are needed")
         self.hydra_ = draw(self, series)
         features = np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
         self.scaling_ = sparse_scaling(features)
@@ -138,9 +136,9 @@ class HydraClassifier(ClassifierMixin, SeriesEstimator):
 
     def predict_proba(self, X: Any) -> Array:
         """The softmax of the scores (n, classes), which is not calibrated; X as in `fit`."""
-        return self.probabilities(self._read(X))
+        return self.predict_series(self._read(X))
 
-    def probabilities(self, series: Series) -> Array:
+    def predict_series(self, series: Series) -> Array:
         """`predict_proba` of series that `read_series` has checked."""
         return softmax_of_scores(self.ridge_.decision_function(self._features(series)))
 
@@ -163,10 +161,13 @@ def draw(estimator: HydraTransformer | HydraClassifier, series: Series) -> hydra
     check_whole("n_groups", estimator.n_groups, 2)
     if estimator.n_groups % 2:
         raise UserError(f"n_groups must be an even number, got {estimator.n_groups!r}")
-    seed = int(check_random_state(estimator.random_state).randint(SEEDS))
     return hydra_features.init_hydra(
-        seed, *series.x.shape[1:], n_kernels=estimator.n_kernels, n_groups=estimator.n_groups
+        _seed(estimator), *series.x.shape[1:], n_kernels=estimator.n_kernels, n_groups=estimator.n_groups
     )
+
+
+def _seed(estimator: HydraTransformer | HydraClassifier) -> int:
+    return int(check_random_state(estimator.random_state).randint(SEEDS))
 
 
 def _multirocket(estimator: HydraClassifier, series: Series) -> Any:
@@ -176,4 +177,4 @@ def _multirocket(estimator: HydraClassifier, series: Series) -> Any:
         from aeon.transformations.collection.convolution_based import MultiRocket
     except ImportError:
         raise ImportError('multirocket=True needs aeon, of the extra train: pip install "aeon>=1.4,<2"') from None
-    return MultiRocket(random_state=int(check_random_state(estimator.random_state).randint(SEEDS)))
+    return MultiRocket(random_state=_seed(estimator))

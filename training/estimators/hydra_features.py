@@ -11,8 +11,9 @@ Since they are sums over time, they can be computed chunk by chunk: `stream_init
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -87,72 +88,69 @@ def features(hydra: Hydra, x: Any, lengths: Any = None) -> jax.Array:
 
 @partial(jax.jit, static_argnums=3)
 def _features(hydra: Hydra, x: Any, lengths: Any, block: int) -> jax.Array:
-    def of_block(rows: tuple[Any, Any]) -> jax.Array:
-        return _of_series(hydra, *rows)
-
     count = len(x)
     turns = -(-count // block)
     rows = (jnp.arange(turns * block) % count).reshape(turns, block)
-    blocks = jax.lax.map(lambda row: of_block((x[row], None if lengths is None else lengths[row])), rows)
+    blocks = jax.lax.map(lambda row: _of_series(hydra, x[row], None if lengths is None else lengths[row]), rows)
     return blocks.reshape(turns * block, -1)[:count]
 
 
 def _of_series(hydra: Hydra, x: Any, lengths: Any) -> jax.Array:
+    # Which samples (n, length, 1) of the series and of its difference are not padding.
+    valid: Any = (None, None)
+    if lengths is not None:
+        valid = [(jnp.arange(x.shape[1] - less) < (lengths - less)[:, None])[..., None] for less in (0, 1)]
+        x = jnp.where(valid[0], x, 0)
+    both = [x, jnp.diff(x, axis=1)]
+    if lengths is not None:
+        both[1] = jnp.where(valid[1], both[1], 0)
     found = []
-    for one, series, valid in _convolutions(hydra, x, lengths):
-        if not series.shape[1]:
+    for one in _convolutions(hydra):
+        if not both[one.operand].shape[1]:
             # A single sample has no difference.
             found.append(jnp.zeros((len(x), 2, *hydra.kernels.shape[3:])))
             continue
-        response = one.function({"kernel": one.kernel}, one.read(series), padding="same", dilation=one.dilation)
-        found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:]), valid))
+        response = one.function(one.params, one.read(both), **one.options)
+        found.append(_compete(hydra, response, valid[one.operand]))
     return jnp.stack(found, axis=1)
 
 
 class _Convolution(NamedTuple):
-    """A convolution with all kernels of a dilation; with `mixing` it reads sums of channels."""
+    """A convolution with all kernels of a dilation, of the series (`operand` 0) or its difference (1).
 
+    With `mixing` it reads sums of channels.
+    """
+
+    operand: int
     function: Any
-    kernel: Any
-    dilation: int
-    mixing: Any
+    params: dict[str, Any]
+    options: dict[str, Any]
+    mixing: Any = None
 
-    def read(self, series: Any) -> Any:
+    def read(self, both: Sequence[Any]) -> Any:
+        series = both[self.operand]
         return series if self.mixing is None else series @ self.mixing
 
 
-def _each_convolution(hydra: Hydra) -> Iterator[tuple[int, _Convolution]]:
-    """The convolutions of all dilations, each with its operand: 0 for the series, 1 for the difference."""
+def _convolutions(hydra: Hydra) -> Iterator[_Convolution]:
     dilations, _, taps, kernels, groups = hydra.kernels.shape
-    for number in range(dilations):
-        for difference in (0, 1):
-            kernel = hydra.kernels[number, difference].reshape(taps, 1, kernels * groups)
-            if hydra.mixing is None:
-                yield difference, _Convolution(conv1d, kernel, 2**number, None)
-            else:
-                mixing = jnp.tile(hydra.mixing[number, difference], (1, kernels))
-                own = kernel.reshape(taps, kernels * groups, 1)
-                yield difference, _Convolution(depthwise_conv1d, own, 2**number, mixing)
+    for number, operand in product(range(dilations), (0, 1)):
+        kernel = hydra.kernels[number, operand].reshape(taps, 1, kernels * groups)
+        options = {"padding": "same", "dilation": 2**number}
+        if hydra.mixing is None:
+            yield _Convolution(operand, conv1d, {"kernel": kernel}, options)
+        else:
+            mixing = jnp.tile(hydra.mixing[number, operand], (1, kernels))
+            kernel = kernel.reshape(taps, kernels * groups, 1)
+            yield _Convolution(operand, depthwise_conv1d, {"kernel": kernel}, options, mixing)
 
 
-def _convolutions(hydra: Hydra, x: Any, lengths: Any) -> Iterator[tuple[_Convolution, Any, Any]]:
-    """Each convolution, the series or difference that it reads, and which samples (n, length, 1) are not padding."""
-    masks: Any = (None, None)
-    if lengths is not None:
-        masks = [(jnp.arange(x.shape[1] - less) < (lengths - less)[:, None])[..., None] for less in (0, 1)]
-        x = jnp.where(masks[0], x, 0)
-    both = [x, jnp.diff(x, axis=1)]
-    if lengths is not None:
-        both[1] = jnp.where(masks[1], both[1], 0)
-    for difference, one in _each_convolution(hydra):
-        yield one, both[difference], masks[difference]
-
-
-def _compete(response: Any, valid: Any = None) -> jax.Array:
-    """The features (n, 2, kernels, groups) of responses (n, samples, kernels, groups), summed over `valid` samples.
+def _compete(hydra: Hydra, response: Any, valid: Any = None) -> jax.Array:
+    """The features (n, 2, kernels, groups) of responses (n, samples, kernels * groups), summed over `valid` samples.
 
     Comparing one kernel after the other is many times faster than `argmax` on a CPU.
     """
+    response = response.reshape(*response.shape[:2], *hydra.kernels.shape[3:])
     largest = smallest = response[:, :, 0]
     winner = loser = jnp.zeros(largest.shape, jnp.int32)
     for number in range(1, response.shape[2]):
@@ -179,10 +177,7 @@ def stream_init(hydra: Hydra, batch: int) -> Stream:
     (3, 10, 2, 8, 32)
     """
     streams = tuple(
-        streaming.init(
-            {"kernel": one.kernel}, (batch,), convolution=one.function, padding="same", dilation=one.dilation
-        )
-        for _, one in _each_convolution(hydra)
+        streaming.init(one.params, (batch,), convolution=one.function, **one.options) for one in _convolutions(hydra)
     )
     return Stream(jnp.zeros((batch, len(streams), 2, *hydra.kernels.shape[3:])), streams)
 
@@ -197,17 +192,11 @@ def stream_step(hydra: Hydra, stream: Stream, chunk: Any, *, last: bool = False)
     known = chunk if stream.previous is None else jnp.concatenate([stream.previous, chunk], axis=1)
     both = chunk, jnp.diff(known, axis=1) if known.shape[1] else chunk
     found, convolutions = [], []
-    for (difference, one), own in zip(_each_convolution(hydra), stream.convolutions, strict=True):
+    for one, own in zip(_convolutions(hydra), stream.convolutions, strict=True):
         response, after = streaming.step(
-            {"kernel": one.kernel},
-            own,
-            one.read(both[difference]),
-            convolution=one.function,
-            padding="same",
-            dilation=one.dilation,
-            last=last,
+            one.params, own, one.read(both), convolution=one.function, last=last, **one.options
         )
         convolutions.append(after)
-        found.append(_compete(response.reshape(*response.shape[:2], *hydra.kernels.shape[3:])))
+        found.append(_compete(hydra, response))
     previous = known[:, -1:] if known.shape[1] else None
     return Stream(stream.features + jnp.stack(found, axis=1), tuple(convolutions), previous)

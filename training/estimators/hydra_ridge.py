@@ -11,6 +11,7 @@ from ..arrays import Array
 from ..errors import UserError
 from ..options.options import HYDRA
 from ..run import run_folder, trained
+from ..tasks.metrics import softmax
 from . import hydra_features
 
 
@@ -44,10 +45,7 @@ def softmax_of_scores(scores: Array) -> Array:
     >>> softmax_of_scores(np.array([0.0])).tolist()
     [[0.5, 0.5]]
     """
-    if scores.ndim == 1:
-        scores = np.stack([-scores, scores], axis=1)
-    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
+    return softmax(np.stack([-scores, scores], axis=1) if scores.ndim == 1 else scores)
 
 
 def sparse_scaling(features: Array) -> tuple[Array, Array]:

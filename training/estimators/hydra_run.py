@@ -21,7 +21,7 @@ from ..options.options import FREE, Options
 from ..run import outcome, page, resume, run_folder
 from ..run.config import environment, fingerprint, series_counts
 from ..run.outcome import DONE, Exit
-from ..tasks import Examples, losses
+from ..tasks import Examples, examples_of, losses
 from ..tasks.metrics import calibration, class_scores
 from ..views import class_pictures, html_page, report, series_pictures
 from . import hydra_ridge
@@ -125,11 +125,9 @@ def _fit(data: Dataset, seed: int) -> HydraRidge:
 
 def _parts(data: Dataset, held_out: Dataset | None) -> dict[str, Examples]:
     """The examples of each part of the data, in their own units."""
-    parts = {"training": Examples(data.x_train, data.y_train, data.lengths_train)}
-    for part, own in (("validation", held_out), ("test", data)):
-        if own is not None and own.x_test is not None:
-            parts[part] = Examples(own.x_test, own.y_test, own.lengths_test)
-    return parts
+    training, test = examples_of(data)
+    parts = {"training": training, "validation": held_out and examples_of(held_out)[1], "test": test}
+    return {part: examples for part, examples in parts.items() if examples}
 
 
 def _evaluate(model: HydraRidge, examples: Examples, data: Dataset) -> report.Result:

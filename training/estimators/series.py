@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from ..arrays import Array
 from ..data.datasets import Series
+from ..data.parts import pad_series
 
 # Any, since type checkers take scikit-learn's parameters for text, as their defaults are.
 FLOAT: Any = np.float64
@@ -59,11 +60,13 @@ def class_numbers(estimator: Any, series: Series, y: Any) -> Array:
     """The number of the class of each series; the classes, in order, become `estimator.classes_`.
 
     Raises:
-        ValueError: for labels that are not one class for each series.
+        ValueError: for labels that are not one class for each series, and for fewer than two classes.
     """
     y = _targets(estimator, series, y)
     check_classification_targets(y)
     estimator.classes_, numbers = np.unique(y, return_inverse=True)
+    if len(estimator.classes_) < 2:
+        raise ValueError(f"y has one class, {estimator.classes_[0]!r}; at least two classes are needed")
     return numbers.astype(np.int32)
 
 
@@ -111,10 +114,7 @@ def _padded(rows: list[Array]) -> Series:
     if len(channels) > 1:
         raise ValueError(f"all series of X must have the same number of channels, got {sorted(channels)}")
     lengths = np.array([len(row) for row in rows], np.int32)
-    x = np.zeros((len(rows), lengths.max(), channels.pop()))
-    for padded, row in zip(x, rows, strict=True):
-        padded[: len(row)] = row
-    return Series(x, None if (lengths == lengths[0]).all() else lengths)
+    return Series(pad_series(rows, 0.0), None if (lengths == lengths[0]).all() else lengths)
 
 
 def _check_same_shape(estimator: Any, shape: tuple[int | None, int]) -> None:
