@@ -31,16 +31,6 @@ class Divergence(NamedTuple):
     message: str
 
 
-class _Magnitudes(NamedTuple):
-    """The largest absolute value of each array of a step, in the order of computation; NaN where one is NaN.
-
-    `outputs` has the outputs of the layers and the loss, `updates` the gradients, the new params and the new state.
-    """
-
-    outputs: dict[str, float]
-    updates: dict[str, float]
-
-
 def locate(task: Task, plan: Plan, bad: Diverged, progress_at: Callable[[int], Progress]) -> Divergence:
     """The first bad value of a run that has diverged.
 
@@ -56,12 +46,13 @@ def locate(task: Task, plan: Plan, bad: Diverged, progress_at: Callable[[int], P
     steps = steps_per_epoch(task, plan)
     last = (bad.epoch - 1) * steps + min(bad.step, steps)
     good, first = progress.learner, None
-    for step, learner, magnitudes in _inspected_steps(task, plan, progress, last):
-        first = first or magnitudes
-        culprit = _first_bad(magnitudes.outputs, first.outputs if step == last else None)
+    output_names, update_names = _names(task, progress.learner)
+    for step, learner, (outputs, updates) in _inspected_steps(task, plan, progress, last):
+        first = first or outputs
+        culprit = _first_bad(output_names, outputs, first if step == last else None)
         if culprit is None:
             # The loss of this step is good, and so are the params that it was computed with.
-            good, culprit = learner, _first_bad(magnitudes.updates, None)
+            good, culprit = learner, _first_bad(update_names, updates, None)
         if culprit is not None:
             return Divergence(good, _message(bad, steps, f"the first to go bad was {culprit} in step {step}"))
     return Divergence(good, _message(bad, steps, "no single layer's output exploded"))
@@ -75,17 +66,19 @@ def _message(bad: Diverged, steps: int, culprit: str) -> str:
 
 def _inspected_steps(
     task: Task, plan: Plan, progress: Progress, last: int
-) -> Iterator[tuple[int, Learner, _Magnitudes]]:
-    """The number of each step up to `last`, the learner before it, and the magnitudes of the values in it."""
+) -> Iterator[tuple[int, Learner, tuple[list[Any], list[Any]]]]:
+    """The number of each step up to `last`, the learner before it, and the magnitudes of the values in it.
+
+    A magnitude is the largest absolute value of an array, NaN if one is NaN. The first list has the outputs of the
+    layers and the loss, the second the gradients, the new params and the new state, all in the order of computation.
+    """
     inspect, examples = _inspecting_step(task, plan), to_device(task.train, progress.learner)
-    learner, names = progress.learner, _names(task, progress.learner)
-    steps = steps_per_epoch(task, plan)
+    learner, steps = progress.learner, steps_per_epoch(task, plan)
     for epoch in range(len(progress.rows), -(-last // steps)):
         order, keys = _batches(task, plan, epoch)
         for index in range(min(steps, last - epoch * steps)):
             after, sizes = inspect(learner, (examples.at(order[index]), keys[index]))
-            named = (dict(zip(*pair, strict=True)) for pair in zip(names, jax.device_get(sizes), strict=True))
-            yield epoch * steps + index + 1, learner, _Magnitudes(*named)
+            yield epoch * steps + index + 1, learner, jax.device_get(sizes)
             learner = after
 
 
@@ -150,11 +143,11 @@ def _magnitude(value: Any) -> jax.Array:
     return jnp.array([jnp.max(jnp.abs(leaf.astype(float)), initial=0) for leaf in jax.tree.leaves(value)]).max()
 
 
-def _first_bad(magnitudes: dict[str, float], usual: dict[str, float] | None) -> str | None:
+def _first_bad(names: list[str], magnitudes: list[Any], usual: list[Any] | None) -> str | None:
     """The first value that is not finite or, compared with the `usual` magnitudes, has exploded."""
-    for name, size in magnitudes.items():
+    for name, size, own in zip(names, magnitudes, usual or [math.inf] * len(names), strict=True):
         if not math.isfinite(size):
             return f"{name}, which is not finite,"
-        if usual and size > EXPLOSION_FACTOR * max(1.0, usual[name]):
+        if size > EXPLOSION_FACTOR * max(1.0, own):
             return f"{name}, up to {size:.3g},"
     return None

@@ -5,18 +5,13 @@ Each is trained exactly as it would be alone, by its own plan (`plan.member_plan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ..tasks import Examples, Task
-
-
-def stack(trees: Sequence[Any]) -> Any:
-    """Trees of the same structure as one, with a leading axis."""
-    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *trees)
+from ..tasks import Examples
 
 
 def select_member(tree: Any, number: int) -> Any:
@@ -35,18 +30,8 @@ def vmap_epoch(one: Callable[..., Any]) -> Callable[..., Any]:
     return of_all
 
 
-def vmap_evaluation(task: Task, one: Callable[..., Any]) -> Callable[..., Any]:
-    """The evaluation of one member, made an evaluation of the combined outputs of all members."""
-
-    def evaluate(params: Any, state: Any, examples: Examples) -> Any:
-        output = combine_outputs(vmap_members(one)(params, state, examples)[0], bool(task.classes))
-        return output, task.loss(output, examples.y), task.score(output, examples.y)
-
-    return evaluate
-
-
 def vmap_members(one: Callable[..., Any]) -> Callable[..., Any]:
-    """The evaluation of one member, vectorized over all: every result has a leading axis."""
+    """A function `(params, state, examples)` of one member, vectorized over all: every result has a leading axis."""
     return jax.vmap(one, in_axes=(0, 0, None))
 
 

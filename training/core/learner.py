@@ -12,7 +12,7 @@ from optax.contrib import ReduceLROnPlateauState
 
 from ..arrays import Tree
 from ..tasks import Task
-from . import ensemble, loss_scale
+from . import loss_scale
 from .loss_scale import LossScale
 from .optimizers import optimizer
 from .plan import Plan, keys, member_plans, schedule, steps_per_epoch
@@ -76,22 +76,20 @@ def init_learner(task: Task, plan: Plan, dtype: Any) -> Learner:
     The params are copied from the task's pretrained network, or drawn from the plan's seed as Keras draws them.
     """
     if plan.members > 1:
-        return ensemble.stack([init_learner(task, own, dtype) for own in member_plans(plan)])
+        learners = [init_learner(task, own, dtype) for own in member_plans(plan)]
+        return jax.tree.map(lambda *arrays: jnp.stack(arrays), *learners)
 
     def cast(array: Any) -> jax.Array:
         # A copy, since the first epoch donates the learner's buffers.
         return jnp.array(array, dtype if jnp.issubdtype(array.dtype, jnp.floating) else array.dtype)
 
-    pretrained = task.pretrained
-    if pretrained is None:
+    if task.pretrained is None:
         trees = task.model.init(keys(plan)[0], task.train.x.shape[1:])
     else:
-        trees = pretrained.params, pretrained.state
+        trees = task.pretrained.params, task.pretrained.state
     params, state = jax.tree.map(cast, trees)
-    if pretrained is not None and pretrained.keeps_optimizer:
-        slots = jax.tree.map(cast, pretrained.training.state)
-    else:
-        slots = make_optimizer(task, plan).init(params)
+    training = task.continued_training
+    slots = make_optimizer(task, plan).init(params) if training is None else jax.tree.map(cast, training.state)
     learner = Learner(params, state, slots)
     # Copies, since each buffer can be donated only once.
     if plan.keep == "best":
@@ -151,21 +149,15 @@ def update_average(average: Average, decay: float, params: Any, state: Any) -> A
 
 def make_optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:
     """The plan's optimizer with its schedule, or the optimizer that the task's pretrained network continues."""
-    pretrained = task.pretrained
-    if pretrained is not None and pretrained.keeps_optimizer:
-        return pretrained.training.optimizer
+    if task.continued_training is not None:
+        return task.continued_training.optimizer
     fresh = optimizer(plan, schedule(task, plan), steps_per_epoch(task, plan))
-    return fresh if pretrained is None else optax.chain(fresh, pretrained.training.optimizer)
+    return fresh if task.pretrained is None else optax.chain(fresh, task.pretrained.training.optimizer)
 
 
 def plateau_scale(learner: Learner) -> jax.Array:
     """The factor of the learning rate that the plateau schedule has reached; the mean over an ensemble."""
-    states = jax.tree.leaves(learner.optimizer, is_leaf=_is_plateau)
-    return next(state.scale.mean() for state in states if _is_plateau(state))
-
-
-def _is_plateau(state: Any) -> bool:
-    return isinstance(state, ReduceLROnPlateauState)
+    return optax.tree_utils.tree_get(learner.optimizer, ReduceLROnPlateauState.__name__).scale.mean()
 
 
 def _copy(tree: Any) -> Any:

@@ -66,18 +66,14 @@ def train(task: Task, plan: Plan, progress: Progress) -> Iterator[Progress]:
         row = Row(epoch + 1, float(current_rate), float(loss), float(score), None, None)
         is_last = epoch + 1 == plan.epochs or (plan.watch == "training" and stopping.should_stop(plan, (*rows, row)))
         is_due = is_last or (epoch + 1) % plan.evaluate_every == 0
-        params, state = evaluated_learner(plan, learner)[:2]
-        found = [evaluate(params, state, part)[1:] if part and is_due else (None, None) for part in held_out]
+        # If the validation loss chooses the best params, the newest are evaluated, else those that are kept.
+        evaluated = with_averages(learner) if plan.watch == "validation" else final_learner(learner)
+        found = [evaluate(*evaluated[:2], part)[1:] if part and is_due else (None, None) for part in held_out]
         if plan.watch == "validation":
             learner = update_watched_best(learner, found[1][0])
         values = (None if value is None else float(value) for value in chain(*found))
         rows = (*rows, Row(*row[:4], *values))
         yield Progress(learner, rows)
-
-
-def evaluated_learner(plan: Plan, learner: Learner) -> Learner:
-    """The learner to evaluate after an epoch: the newest if the validation loss chooses the best, else the kept one."""
-    return with_averages(learner) if plan.watch == "validation" else final_learner(learner)
 
 
 def make_epoch(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[..., tuple[Learner, Any, Any]]:
@@ -94,11 +90,6 @@ def make_epoch(task: Task, plan: Plan, mesh: Mesh | None = None) -> Callable[...
     count = range(len(task.train.x))
     shared: Any = task._replace(train=Examples(count, None), test=None, validation=None, baseline=())
     return _shared_epoch(shared._replace(scaling=()), plan._replace(seed=0), mesh)
-
-
-@lru_cache(maxsize=8)
-def _shared_epoch(task: Task, plan: Plan, mesh: Mesh | None) -> Callable[..., tuple[Learner, Any, Any]]:
-    return _make_epoch(task, plan, mesh)
 
 
 def _make_epoch(task: Task, plan: Plan, mesh: Mesh | None) -> Callable[..., tuple[Learner, Any, Any]]:
@@ -119,12 +110,15 @@ def _make_epoch(task: Task, plan: Plan, mesh: Mesh | None) -> Callable[..., tupl
     return jax.jit(one_epoch if plan.members == 1 else ensemble.vmap_epoch(one_epoch), donate_argnums=0)
 
 
+_shared_epoch = lru_cache(maxsize=8)(_make_epoch)
+
+
 def make_evaluation(
     task: Task, mesh: Mesh | None = None, members: int = 1
 ) -> Callable[..., tuple[jax.Array, jax.Array, jax.Array]]:
     """`(params, state, examples) -> (output, loss, score)`, compiled; for an ensemble, of the combined outputs."""
 
-    def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def outputs(params: Tree, state: Tree, examples: Examples) -> jax.Array:
         def evaluate_batch(index: jax.Array) -> jax.Array:
             x, _, lengths = devices.shard_batch(examples.at(index), mesh)
             return variable_length.outputs(task.model, params, state, x, lengths)
@@ -134,11 +128,18 @@ def make_evaluation(
         # Batches of equal size, also on each device: some examples are computed twice and dropped.
         rows = jnp.arange(turns * shards * -(-count // (turns * shards))) % count
         output = jax.lax.map(evaluate_batch, rows.reshape(turns, -1))
-        output = output.reshape(-1, *output.shape[2:])[:count]
+        return output.reshape(-1, *output.shape[2:])[:count]
+
+    def evaluate(params: Tree, state: Tree, examples: Examples) -> tuple[jax.Array, jax.Array, jax.Array]:
+        if members == 1:
+            output = outputs(params, state, examples)
+        else:
+            each = ensemble.vmap_members(outputs)(params, state, examples)
+            output = ensemble.combine_outputs(each, bool(task.classes))
         loss, score = (task.evaluate_metric(metric, output, examples) for metric in (task.loss, task.score))
         return output, loss, score
 
-    return jax.jit(evaluate if members == 1 else ensemble.vmap_evaluation(task, evaluate))
+    return jax.jit(evaluate)
 
 
 def to_device(examples: Examples, learner: Learner) -> Examples:
@@ -152,8 +153,6 @@ def to_device(examples: Examples, learner: Learner) -> Examples:
 
 def _check_finite(rows: tuple[Row, ...], losses: Any, finite: bool) -> None:
     """Raise `Diverged` for the first bad step of the epoch that follows `rows`."""
-    if finite and (losses <= EXPLOSION_FACTOR).all():
-        return
     lowest = min((row.train_loss for row in rows), default=float(losses[0]))
     is_bad = ~(losses <= EXPLOSION_FACTOR * max(1.0, lowest))
     if is_bad.any():

@@ -98,7 +98,7 @@ def batches(task: Task, plan: Plan, key: jax.Array) -> tuple[jax.Array, jax.Arra
 
 def schedule(task: Task, plan: Plan) -> Callable[[Any], Any]:
     """The learning rate at each step: the plan's, or the rate of the optimizer that a pretrained network continues."""
-    training = task.pretrained.training if task.pretrained and task.pretrained.keeps_optimizer else None
+    training = task.continued_training
     if training is not None and training.schedule is not None:
         own, done = training.schedule, training.steps
         return lambda count: own(done + count)

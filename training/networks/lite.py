@@ -15,6 +15,8 @@ from jconv import Model, layers
 from ..arrays import Array
 from .builder import ModelBuilder
 
+Arrays = Mapping[str, Any]
+
 FILTERS = 32
 KERNEL_SIZES = (40, 20, 10)
 TREND_SIZES = (2, 4, 8, 16, 32, 64)
@@ -67,8 +69,8 @@ class HandmadeFilters(layers.Layer):
 
     def apply_sequences(
         self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
+        params: Arrays,
+        state: Arrays,
         x: Any,
         sequences: Any,
         *,
@@ -90,14 +92,14 @@ class HandmadeFilters(layers.Layer):
         """See `Layer.output_timing`."""
         return _convolution().output_timing()
 
-    def stream_init(self, params: Mapping[str, Any], state: Mapping[str, Any], x: Any, options: Any) -> Any:
+    def stream_init(self, params: Arrays, state: Arrays, x: Any, options: Any) -> Any:
         """See `Layer.stream_init`."""
         return _convolution().stream_init(_kernel(x), state, x, options)
 
     def stream_step(
         self,
-        params: Mapping[str, Any],
-        state: Mapping[str, Any],
+        params: Arrays,
+        state: Arrays,
         stream: Any,
         x: Any,
         *,
@@ -107,10 +109,10 @@ class HandmadeFilters(layers.Layer):
         """See `Layer.stream_step`."""
         return _convolution().stream_step(_kernel(x), state, stream, x, last=last, slots=slots)
 
-    def _jax(self, params: Mapping[str, Any], x: Any) -> Any:
+    def _jax(self, params: Arrays, x: Any) -> Any:
         return _convolution().apply(_kernel(x), {}, x)[0]
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Arrays, x: Any) -> Array:
         return _convolution().reference(_kernel(x, np.float64), {}, x)
 
 

@@ -62,6 +62,7 @@ def load(path: str, learning_rate: float | None, new_optimizer: str | None = Non
         with jax.enable_x64(True):
             model, params, state = jconv.keras.load(path)
             training, words = _training(path, learning_rate, new_optimizer)
+        words = f"its weights; {words}{_penalties(training)}"
         start = Pretrained(params, state, training, training.rule is not None, words)
         with tempfile.TemporaryDirectory() as folder:
             save(Path(folder) / "model.keras", model, start, params, state, training.state)
@@ -101,7 +102,7 @@ def without_randomness(value: Any) -> Any:
 
 
 def _training(path: str, learning_rate: float | None, new_optimizer: str | None) -> tuple[Training, str]:
-    """The training options, and the line about them for the user."""
+    """The training options, and what the user is told about them."""
     if new_optimizer is None:
         try:
             training = jconv.keras.load_training(path, learning_rate=learning_rate)
@@ -111,11 +112,10 @@ def _training(path: str, learning_rate: float | None, new_optimizer: str | None)
             why = f"{error}; new optimizer adam"
         else:
             words = f"{training.name} after {training.steps:,} steps, learning rate {training.learning_rate:.3g}"
-            return training, f"its weights; {words}{_penalties(training)}"
+            return training, words
     else:
         why = f"new optimizer {new_optimizer}"
-    training = jconv.keras.load_training(path, optimizer=optax.identity())
-    return training, f"its weights; {why}{_penalties(training)}"
+    return jconv.keras.load_training(path, optimizer=optax.identity()), why
 
 
 def _penalties(training: Training) -> str:

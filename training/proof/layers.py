@@ -65,13 +65,8 @@ def prove_layers(
 
 
 def _prove_layer(name: str, layer: Conv1D, kernel: Array, x: Array, rng: np.random.Generator) -> LayerResult:
-    options = {
-        "stride": layer.stride,
-        "padding": layer.padding,
-        "dilation": layer.dilation,
-        "groups": layer.groups,
-        "padding_mode": layer.padding_mode,
-    }
+    names = ("stride", "padding", "dilation", "groups", "padding_mode")
+    options = {option: getattr(layer, option) for option in names}
 
     def conv(kernel: Any, x: Any) -> jax.Array:
         return jconv.conv1d({"kernel": kernel}, x, algorithm=layer.algorithm, **options)

@@ -21,6 +21,7 @@ them. JAX gets series that are padded with NaN, which must not reach any result.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -149,16 +150,16 @@ def _prove_tensors(
     loss: Callable[[Tree], Any], params: Tree, gradient: Tree, rng: np.random.Generator
 ) -> tuple[TensorResult, ...]:
     total_norm = float(np.sqrt(sum(np.sum(g**2) for own in gradient.values() for g in own.values())))
-    results = []
-    for node, own in params.items():
-        for name, tensor in own.items():
 
-            def derivative(v: Array, node: str = node, name: str = name, tensor: Array = tensor) -> float:
-                moved = {**params[node], name: tensor + STEP * 1j * v}
-                return float(np.imag(loss({**params, node: moved})) / STEP)
+    def derivative(node: str, name: str, v: Array) -> float:
+        moved = {**params[node], name: params[node][name] + STEP * 1j * v}
+        return float(np.imag(loss({**params, node: moved})) / STEP)
 
-            results.append(_prove_tensor(f"{node}/{name}", gradient[node][name], total_norm, derivative, rng))
-    return tuple(results)
+    return tuple(
+        _prove_tensor(f"{node}/{name}", gradient[node][name], total_norm, partial(derivative, node, name), rng)
+        for node, own in params.items()
+        for name in own
+    )
 
 
 def _prove_tensor(

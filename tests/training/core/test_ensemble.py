@@ -15,7 +15,7 @@ from training.commands import from_options
 from training.core import diverged, ensemble, loop
 from training.core.learner import final_learner, init_learner
 from training.core.plan import Plan, member_plans
-from training.data.datasets import load
+from training.data.datasets import from_arrays, load
 from training.errors import UserError
 from training.options.options import parse
 from training.run import run_folder
@@ -127,6 +127,17 @@ def test_a_network_from_a_file_cannot_be_an_ensemble(tmp_path):
     options = parse(["--model", str(file), "--members", "5"])
     with pytest.raises(UserError, match=r"^--members 5 needs a network by name, got the file .*some\.keras$"):
         from_options.task_for(options, load("gunpoint"))
+
+
+def test_loss_and_score_of_an_ensemble_leave_out_padding():
+    x = np.where(np.arange(9) < np.array([[9], [4], [7]]), np.random.default_rng(0).standard_normal((3, 9)), np.nan)
+    data = from_arrays(x, np.arange(27).reshape(3, 9) % 2)
+    task = tasks.segment(data, sequential([layers.Conv1D(2, 3, padding="same")]))
+    learner = waves.start(task, PLAN._replace(members=1, batch_size=1)).learner
+    examples = loop.to_device(task.train, learner)
+    alone = loop.make_evaluation(task)(learner.params, learner.state, examples)
+    twice = jax.tree.map(lambda array: jnp.stack([array] * 2), (learner.params, learner.state))
+    np.testing.assert_allclose(loop.make_evaluation(task, members=2)(*twice, examples)[1:], alone[1:], rtol=1e-6)
 
 
 def test_an_ensemble_of_one_is_a_usual_run():
