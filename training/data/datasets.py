@@ -246,7 +246,7 @@ def _dataset(name: str, parts: Sequence[Part]) -> Dataset:
     lengths = [_series_lengths(name, kind, part.x) for kind, part in zip(kinds, parts, strict=True)]
     is_ragged = any(own is not None for own in lengths)
     if len(parts) > 1:
-        _check_test(name, *parts, is_ragged)
+        _check_test(name, parts[0], parts[1], is_ragged)
     x, longest = [part.x for part in parts], max(part.x.shape[1] for part in parts)
     if is_ragged:
         padded = [_padded(part.x, own, longest) for part, own in zip(parts, lengths, strict=True)]

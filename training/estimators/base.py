@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -64,7 +63,6 @@ class NetworkEstimator(SeriesEstimator):
 
     network: ClassVar[str]
     usual_ensemble_size: ClassVar[int] = 1
-    _make_task: ClassVar[Callable[[Dataset, str], api.Task]]
 
     def __init__(
         self,
@@ -104,7 +102,7 @@ class NetworkEstimator(SeriesEstimator):
         """`fit` for series that `read_series` has checked."""
         data = self._dataset(series, y)
         check_varies(data)
-        task, plan = self._make_task(data, self.network), self._plan(len(series.x))
+        task, plan = self._task(data), self._plan(len(series.x))
         size = self.usual_ensemble_size if self.ensemble_size is None else self.ensemble_size
         check_whole("ensemble_size", size)
         seeds = check_random_state(self.random_state).randint(SEEDS, size=size)
@@ -118,6 +116,9 @@ class NetworkEstimator(SeriesEstimator):
         return np.mean(each, axis=0, dtype=np.float64)
 
     def _dataset(self, series: Series, y: Any) -> Dataset:
+        raise NotImplementedError
+
+    def _task(self, data: Dataset) -> api.Task:
         raise NotImplementedError
 
     def _plan(self, examples: int) -> api.Plan:
@@ -146,7 +147,6 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     """Base class of the classifiers, with `classes_` in sorted order."""
 
     classes_: Array
-    _make_task = staticmethod(api.classification)
 
     def predict(self, X: Any) -> Array:
         """The most probable class of each series (n,); X as in `fit`."""
@@ -161,11 +161,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         numbers = class_numbers(self, series, y)
         return Dataset("X", series.x, numbers, None, None, tuple(map(str, self.classes_)), series.lengths)
 
+    def _task(self, data: Dataset) -> api.Task:
+        return api.classification(data, self.network)
+
 
 class NetworkRegressor(RegressorMixin, NetworkEstimator):
     """Base class of the regressors."""
-
-    _make_task = staticmethod(api.regression)
 
     def predict(self, X: Any) -> Array:
         """The number predicted for each series (n,); X as in `fit`."""
@@ -175,6 +176,9 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         values = target_values(self, series, y)
         numbers = np.zeros(len(values), np.int32)
         return Dataset("X", series.x, numbers, None, None, (), series.lengths, targets_train=values)
+
+    def _task(self, data: Dataset) -> api.Task:
+        return api.regression(data, self.network)
 
 
 def check_whole(name: str, value: Any, least: int = 1, more: str = "") -> None:
