@@ -10,16 +10,8 @@ import jax
 
 from ..files.errors import KerasFileError
 from ..kinds.config import Config, as_dict, number, shortened
-from ..read.calls import flatten, read_refs
+from ..read.calls import named_leaves, read_refs
 from .losses import Loss, read_single_loss
-
-
-@dataclass(frozen=True)
-class OutputNames:
-    """The names of a model's outputs, in order, in jconv (`names`) and in Keras's losses (`keras_names`)."""
-
-    names: tuple[str, ...]
-    keras_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,49 +67,50 @@ class CompiledLoss:
         return sum(values[1:], start=values[0])
 
 
-def read_loss(value: Any, weights: Any, outputs: OutputNames, place: str) -> CompiledLoss | None:
+def read_loss(
+    value: Any, weights: Any, names: tuple[str, ...], keras_names: list[str], place: str
+) -> CompiledLoss | None:
     """The loss of a compile config, given its `loss` and `loss_weights`; None if there is none.
 
-    Raises `KerasFileError` for losses that are not part of Keras or do not fit the outputs.
+    The model's outputs are `names` in jconv and `keras_names` in Keras's losses. Raises `KerasFileError` for losses
+    that are not part of Keras or do not fit the outputs.
     """
-    terms = []
-    for output, loss, weight in _by_output(value, weights, outputs, place):
-        if loss is not None:
-            terms.append(LossTerm(output, read_single_loss(loss, place), weight, loss))
-    return CompiledLoss(outputs.names, tuple(terms)) if terms else None
+    losses, weights = _by_output(value, weights, keras_names, len(names), place)
+    weights = [None if w is None else Config({"loss_weights": w}, place).get("loss_weights", number) for w in weights]
+    terms = [
+        LossTerm(name, read_single_loss(loss, place), weight, loss)
+        for name, loss, weight in zip(names, losses, weights, strict=True)
+        if loss is not None
+    ]
+    return CompiledLoss(names, tuple(terms)) if terms else None
 
 
-def read_output_names(config: Mapping[str, Any], names: tuple[str, ...]) -> OutputNames:
-    """The output names of a complete model's config; in jconv they are `names`."""
+def read_output_names(config: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
+    """The names in Keras's losses of the outputs of a complete model's config; in jconv they are `names`."""
     inner = Config(config, "config").get("config", as_dict)
     if "output_layers" not in inner:
         last = inner.get("layers", [{}])[-1].get("config", {}).get("name", names[0])
-        return OutputNames(names, (str(last),))
+        return [str(last)]
     refs = read_refs(inner["output_layers"], "config.output_layers")
-    by_key = sorted(refs.items()) if isinstance(refs, dict) else [(None, refs)]
-    keras_names = [key or ref.layer for key, tree in by_key for ref in flatten(tree)]
-    return OutputNames(names, tuple(keras_names))
+    return [key or ref.layer for key, ref in named_leaves(refs)]
 
 
-def _by_output(value: Any, weights: Any, outputs: OutputNames, place: str) -> list[tuple[str, Any, float | None]]:
-    """`(output, loss, weight)` for each output."""
-    count = len(outputs.names)
+def _by_output(value: Any, weights: Any, keras_names: list[str], count: int, place: str) -> tuple[list[Any], list[Any]]:
+    """`(losses, weights)`, each with one entry per output."""
     if value is None or isinstance(value, str) or _is_object(value):
         if isinstance(weights, list) and len(weights) == 1:
             weights = weights[0]
-        return [(name, value, _weight(weights, place)) for name in outputs.names]
+        return [value] * count, [weights] * count
     if isinstance(value, list) and len(value) == count:
         weights = [None] * count if weights is None else weights
         if not isinstance(weights, list) or len(weights) != count:
             raise KerasFileError(f"{place}: loss_weights must be a list of {count}, got {shortened(weights)}")
-        return [(n, v, _weight(w, place)) for n, v, w in zip(outputs.names, value, weights, strict=True)]
-    keras_names = outputs.keras_names
+        return value, weights
     if isinstance(value, dict) and set(value) <= set(keras_names) and len(set(keras_names)) == count:
         weights = {} if weights is None else weights
         if not isinstance(weights, dict):
             raise KerasFileError(f"{place}: loss_weights must be an object like the losses, got {shortened(weights)}")
-        pairs = zip(outputs.names, keras_names, strict=True)
-        return [(name, value.get(key), _weight(weights.get(key), place)) for name, key in pairs]
+        return [value.get(key) for key in keras_names], [weights.get(key) for key in keras_names]
     raise KerasFileError(
         f"{place} must be a loss, a list of {count}, or an object with the keys {', '.join(keras_names)}, got "
         f"{shortened(value)}"
@@ -126,7 +119,3 @@ def _by_output(value: Any, weights: Any, outputs: OutputNames, place: str) -> li
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("class_name"), str) and "config" in value
-
-
-def _weight(value: Any, place: str) -> float | None:
-    return None if value is None else Config({"loss_weights": value}, place).get("loss_weights", number)

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ..kinds.config import Config, integer, integers, number
+from ..kinds.config import Config, number, one_or_more_integers
 from ..read.parts import Part
 from .layer_options import array_options
-from .objects import check_all_used, look_up
+from .objects import read_object
 
 EPSILON = 1e-7
 Constraint = Callable[[jax.Array], jax.Array]
@@ -25,9 +25,7 @@ def read_constraints(root: Part) -> dict[tuple[str, str], Constraint]:
     """
     constraints = {}
     for option in array_options(root, "_constraint"):
-        read, config = look_up(CONSTRAINTS, option.value, option.place, "the constraint")
-        constraint = read(config)
-        check_all_used(config)
+        constraint = read_object(CONSTRAINTS, option.value, option.place, "the constraint")
         option.check(constraint)
         constraints[option.key, option.array] = constraint
     return constraints
@@ -43,47 +41,34 @@ def constrain(constraints: dict[tuple[str, str], Constraint]) -> optax.GradientT
             updates[key][name] = constraint(before + updates[key][name]) - before
         return updates
 
-    return optax.stateless(lambda updates, params: update(updates, params))
+    return optax.stateless(update)
 
 
-def _norms(w: jax.Array, axis: Any) -> jax.Array:
-    return jnp.sqrt(jnp.sum(jnp.square(w), axis, keepdims=True))
-
-
-def _axis(config: Config) -> Any:
-    return config.get("axis", lambda v: integers(v) if isinstance(v, list) else integer(v), 0)
+def _with_norms(config: Config, function: Callable[[jax.Array, jax.Array], jax.Array]) -> Constraint:
+    """The constraint `function(w, norms)`, with the norms of an array along the config's axis."""
+    axis = config.get("axis", one_or_more_integers, 0)
+    return lambda w: function(w, jnp.sqrt(jnp.sum(jnp.square(w), axis, keepdims=True)))
 
 
 def _max_norm(config: Config) -> Constraint:
-    limit, axis = config.get("max_value", number, 2), _axis(config)
-
-    def constraint(w: jax.Array) -> jax.Array:
-        norms = _norms(w, axis)
-        return w * (jnp.clip(norms, 0, limit) / (EPSILON + norms))
-
-    return constraint
-
-
-def _unit_norm(config: Config) -> Constraint:
-    axis = _axis(config)
-    return lambda w: w / (EPSILON + _norms(w, axis))
+    limit = config.get("max_value", number, 2)
+    return _with_norms(config, lambda w, norms: w * (jnp.clip(norms, 0, limit) / (EPSILON + norms)))
 
 
 def _min_max_norm(config: Config) -> Constraint:
     low, high = config.get("min_value", number, 0.0), config.get("max_value", number, 1.0)
-    rate, axis = config.get("rate", number, 1.0), _axis(config)
+    rate = config.get("rate", number, 1.0)
 
-    def constraint(w: jax.Array) -> jax.Array:
-        norms = _norms(w, axis)
+    def constraint(w: jax.Array, norms: jax.Array) -> jax.Array:
         target = rate * jnp.clip(norms, low, high) + (1 - rate) * norms
         return w * (target / (EPSILON + norms))
 
-    return constraint
+    return _with_norms(config, constraint)
 
 
 CONSTRAINTS: dict[str, Callable[[Config], Constraint]] = {
     "MaxNorm": _max_norm,
     "NonNeg": lambda config: lambda w: jnp.maximum(w, 0),
-    "UnitNorm": _unit_norm,
+    "UnitNorm": lambda config: _with_norms(config, lambda w, norms: w / (EPSILON + norms)),
     "MinMaxNorm": _min_max_norm,
 }

@@ -145,15 +145,14 @@ def _load_optimizer(
     arrays = trainable_arrays(built.root)
     steps, rate = read_step_and_rate(parsed, reader, len(arrays))
     slots = read_slots(parsed, reader, arrays, params)
-    rate = None if rate is None else _finite(rate, "optimizer: learning_rate", KerasFileError)
-    used = learning_rate if learning_rate is not None else parsed.schedule or rate
-    assert used is not None
+    rate = rate if callable(rate) else _finite(rate, "optimizer: learning_rate", KerasFileError)
+    used = rate if learning_rate is None else learning_rate
     # A schedule even if the rate is constant, since only with a schedule does the state have a step count.
     schedule = used if callable(used) else lambda count: jnp.full(jnp.shape(count), used)
     optimizer = parsed.make(schedule)
     state = fill_state(optimizer.init(params), slots, steps, parsed.accumulation)
-    written_rate = learning_rate if learning_rate is not None or parsed.schedule is not None else rate
-    serialized = serialize_optimizer(value, "optimizer", written_rate)
+    # A schedule of the file is written as it was.
+    serialized = serialize_optimizer(value, "optimizer", learning_rate if callable(rate) else used)
     return _LoadedOptimizer(parsed.name, optimizer, state, schedule, parsed, *serialized)
 
 
@@ -170,14 +169,15 @@ def _read_loss(
     value: Any, weights: Any, built: BuiltModel, config: Mapping[str, Any]
 ) -> tuple[CompiledLoss | None, str | None]:
     """The loss, or None and the reason why there is none."""
-    outputs = read_output_names(config, built.model.outputs)
+    names = built.model.outputs
+    keras_names = read_output_names(config, names)
     try:
-        loss = read_loss(value, weights, outputs, "loss")
+        loss = read_loss(value, weights, names, keras_names, "loss")
     except KerasFileError as error:
         return None, str(error)
     if loss is None:
         return None, "the model was compiled without a loss"
-    masked = [built.model.outputs[position] for position in built.masked]
+    masked = [names[position] for position in built.masked]
     output = next((term.output for term in loss.terms if term.output in masked), None)
     if output is not None:
         return None, f"the output {output!a} has a mask, which Keras applies to the loss and jconv does not"

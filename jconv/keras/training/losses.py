@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...layers.operations.functions import EXACT, TRACED
-from ..kinds.config import Config, flag, integer, integers, number, one_of, optional
-from .objects import check_all_used, look_up, normalize_name, parse_object
+from ..kinds.config import Config, flag, integer, number, one_of, one_or_more_integers, optional
+from .objects import check_all_used, look_up
 
 EPSILON = 1e-7
 # Given a module of array functions, targets and outputs, the loss of each example.
@@ -55,7 +54,7 @@ class Loss:
         if self.ignored is None:
             values = self.formula(m, target, y)
             return m.sum(values) if self.reduction == "sum" else m.mean(values)
-        target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
+        target = _class_indices(target, y)
         is_used = target != self.ignored
         values = self.formula(m, m.where(is_used, target, 0), m.where(is_used[..., None], y, 0))
         total, count = m.sum(m.where(is_used, values, 0)), m.sum(is_used)
@@ -71,14 +70,12 @@ def read_single_loss(value: Any, place: str) -> Loss:
     >>> float(loss(jnp.array([[1.0], [3.0]]), jnp.array([0.0, 0.0])))
     5.0
     """
-    read, config = look_up(LOSSES, value, place, "the loss")
+    name, config = look_up(LOSSES, value, place, "the loss")
     reduction = config.get("reduction", one_of(*REDUCTIONS), "sum_over_batch_size")
     ignored = config.get("ignore_class", optional(integer), None)
-    formula = read(config)
+    formula = LOSSES[name](config)
     # Keras 2 writes the function of the loss as the option "fn".
     check_all_used(config, ("name", "fn"))
-    normalized = normalize_name(parse_object(value, place)[0])
-    name = next(name for name in LOSSES if normalize_name(name) == normalized)
     name = SHORT_NAMES.get(name, name)
     return Loss(name, formula, reduction, ignored, name == "SparseCategoricalCrossentropy")
 
@@ -90,6 +87,11 @@ def _same_rank(target: Any, y: Any) -> tuple[Any, Any]:
     if y.ndim == target.ndim + 1 and y.shape[-1] == 1:
         return (target[:, None], y) if target.ndim == 1 else (target, y[..., 0])
     return target, y
+
+
+def _class_indices(target: Any, y: Any) -> Any:
+    """Class indices without the last axis of size 1 that they may have."""
+    return target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
 
 
 def _mean(formula: Formula) -> Callable[[Config], Formula]:
@@ -131,7 +133,7 @@ def _poisson(m: Any, target: Any, y: Any) -> Any:
 
 
 def _cosine_similarity(config: Config) -> Formula:
-    config.get("axis", partial(_exactly, -1), -1)
+    config.get("axis", _last_axis, -1)
 
     def unit(m: Any, x: Any) -> Any:
         return x * m.minimum(1 / m.sqrt(m.sum(m.square(x), axis=-1, keepdims=True)), 1 / EPSILON)
@@ -236,10 +238,10 @@ def _categorical_focal(config: Config) -> Formula:
 
 def _sparse_categorical(config: Config) -> Formula:
     logits = config.get("from_logits", flag, False)
-    config.get("axis", partial(_exactly, -1), -1)
+    config.get("axis", _last_axis, -1)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
-        target = target[..., 0] if target.ndim == y.ndim and target.shape[-1] == 1 else target
+        target = _class_indices(target, y)
         if target.shape != y.shape[:-1]:
             raise ValueError(f"target must be class indices of shape {y.shape[:-1]}, got {target.shape}")
         classes = m.where(target[..., None].astype(int) == m.arange(y.shape[-1]), 1.0, 0.0)
@@ -248,14 +250,14 @@ def _sparse_categorical(config: Config) -> Formula:
     return loss
 
 
-def _exactly(allowed: int, value: Any) -> int:
-    if integer(value) != allowed:
-        raise ValueError(f"must be {allowed}")
+def _last_axis(value: Any) -> int:
+    if integer(value) != -1:
+        raise ValueError("must be -1")
     return value
 
 
 def _axes(config: Config) -> Any:
-    return config.get("axis", optional(lambda v: integers(v) if isinstance(v, list) else integer(v)), None)
+    return config.get("axis", optional(one_or_more_integers), None)
 
 
 def _dice(config: Config) -> Formula:

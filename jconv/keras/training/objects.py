@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..files.errors import KerasFileError
@@ -39,36 +39,38 @@ def parse_object(value: Any, place: str) -> tuple[str, Config]:
     return name, Config(config, f"{place} ({ascii(name)[1:-1]})")
 
 
-def look_up(table: Mapping[str, T], value: Any, place: str, what: str) -> tuple[T, Config]:
-    """The entry of `table` with the name of an object, ignoring case and underscores, and the object's config.
+def look_up(table: Mapping[str, Any], value: Any, place: str, what: str) -> tuple[str, Config]:
+    """The key of `table` that is the name of an object, ignoring case and underscores, and the object's config.
 
-    Raises `KerasFileError`, which calls the object `what`, if there is no such entry.
+    Raises `KerasFileError`, which calls the object `what`, if there is no such key.
     """
     name, config = parse_object(value, place)
-    entry = {normalize_name(key): entry for key, entry in table.items()}.get(normalize_name(name))
-    if entry is None:
+    key = {_normalize_name(key): key for key in table}.get(_normalize_name(name))
+    if key is None:
         raise KerasFileError(f"{place}: {what} {shortened(name)} is not supported; supported are {', '.join(table)}")
-    return entry, config
+    return key, config
 
 
-def serialize(
-    table: Mapping[str, Any], value: Any, place: str, module: str, short_names: Mapping[str, str] | None = None
-) -> dict[str, Any]:
-    """An object as Keras 3 serializes it, with the name of its class in `table`.
+def read_object(table: Mapping[str, Callable[[Config], T]], value: Any, place: str, what: str) -> T:
+    """The object that the function in `table` makes of a config.
 
-    Raises `KerasFileError` for an object that is not in the table.
+    Raises `KerasFileError` as `look_up`, and for an option that the function does not read.
     """
-    name, config = parse_object(value, place)
-    names = {normalize_name(key): key for key in table}
-    names |= {normalize_name(short): key for short, key in (short_names or {}).items()}
-    if normalize_name(name) not in names:
-        config.fail(f"is not supported; supported are {', '.join(table)}")
+    key, config = look_up(table, value, place, what)
+    made = table[key](config)
+    check_all_used(config)
+    return made
+
+
+def serialize(table: Mapping[str, Any], value: Any, place: str, module: str) -> dict[str, Any]:
+    """An object as Keras 3 serializes it, with the name of its class in `table`. Raises errors as `look_up`."""
+    name, config = look_up(table, value, place, "the object")
     # Keras 2 writes "name": null, which Keras 3 does not accept.
     options = {key: option for key, option in config.values.items() if key != "name" or option is not None}
-    return {"module": module, "class_name": names[normalize_name(name)], "config": options, "registered_name": None}
+    return {"module": module, "class_name": name, "config": options, "registered_name": None}
 
 
-def normalize_name(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """A name in lower case without underscores, so that `L1L2` and `l1_l2` are the same."""
     return name.replace("_", "").lower()
 

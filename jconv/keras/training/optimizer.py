@@ -19,7 +19,7 @@ from .constraints import Constraint, constrain
 from .objects import check_all_used, look_up
 from .optimizer_version import OptimizerVersion, modernize, with_decay
 from .schedules import Schedule, read_schedule
-from .update_rules import DEFAULTS, IDENTITY, LEARNING_RATE, OPTIMIZERS, ShapeOf, Slots, moving_average
+from .update_rules import DEFAULTS, LEARNING_RATE, OPTIMIZERS, ShapeOf, Slots, moving_average
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,24 @@ class ParsedOptimizer:
 
     Attributes:
       name: the name of Keras's class.
-      learning_rate: a number, or None if there is a schedule.
-      schedule: the learning rate as a function of the number of steps, or None.
+      learning_rate: a number, or a function of the number of steps.
       accumulation: the number of steps over which gradients are accumulated.
       scales_loss: whether Keras multiplies the loss by a factor and divides the gradients by it.
       stores_rate: whether a file has the learning rate among the arrays, as in Keras 3 without a schedule.
       slots, unused_shape: the arrays in a file, see `UpdateRule`.
       may_lack_count: whether a file may have no step count, so that Keras continues from 0.
-      make: returns the transformation for a learning rate, a number or a function of the number of steps.
+      make: returns the transformation for a learning rate, a function of the number of steps.
     """
 
     name: str
-    learning_rate: float | None
-    schedule: Schedule | None
+    learning_rate: float | Schedule
     accumulation: int
     scales_loss: bool
     stores_rate: bool
     slots: Slots
     unused_shape: ShapeOf | None
     may_lack_count: bool
-    make: Callable[[float | Schedule], optax.GradientTransformation]
+    make: Callable[[Schedule], optax.GradientTransformation]
 
 
 def read_optimizer(
@@ -58,37 +56,35 @@ def read_optimizer(
     Raises `KerasFileError` for an unknown optimizer or option.
     """
     value, version = modernize(value, is_keras_2)
-    (name, read), config = look_up(OPTIMIZERS, value, place, "the optimizer")
+    name, config = look_up(OPTIMIZERS, value, place, "the optimizer")
     defaults = {"learning_rate": LEARNING_RATE, **DEFAULTS.get(name, {})}
     config = Config({**defaults, **config.values}, config.place)
-    rule = read(config, version)
-    rate, schedule = _learning_rate(config, version, place)
+    rule = OPTIMIZERS[name](config, version)
+    learning_rate = _learning_rate(config, version, place)
     clip = _clipping(config)
     decay = config.get("weight_decay", optional(number), None)
     steps = config.get("gradient_accumulation_steps", optional(integer), None) or 1
     if steps < 1:
         config.fail(f"gradient_accumulation_steps must be at least 2 or null, got {steps}")
-    average = _moving_average(config, version)
+    average = _moving_average(config, version, steps)
     scales_loss = config.get("loss_scale_factor", optional(number), None) is not None
     check_all_used(config, version.value)
 
-    def make(rate: float | Schedule) -> optax.GradientTransformation:
-        rate = _per_update(rate, steps)
-        parts = [*clip, rule.before, optax.scale_by_learning_rate(rate), rule.after]
-        parts += [] if decay is None else [_weight_decay(rate, decay)]
-        chain = optax.chain(*(part for part in parts if part is not IDENTITY))
-        outer = [average(steps)] if average else []
-        outer += [constrain(constraints)] if constraints else []
+    def make(schedule: Schedule) -> optax.GradientTransformation:
+        # Keras's schedules count steps, and one update is made every `steps` steps.
+        rate = schedule if steps == 1 else lambda count: schedule(count * steps + steps - 1)
+        decays = [] if decay is None else [_weight_decay(rate, decay)]
+        chain = optax.chain(*clip, *rule.before, optax.scale_by_learning_rate(rate), *rule.after, *decays)
+        outer = [*average, *([constrain(constraints)] if constraints else [])]
         inner = accumulate(chain, steps) if steps > 1 else chain
         return optax.chain(inner, *outer) if outer else inner
 
     return ParsedOptimizer(
         name,
-        rate,
-        schedule,
+        learning_rate,
         steps,
         scales_loss,
-        stores_rate=version is OptimizerVersion.KERAS_3 and schedule is None,
+        stores_rate=version is OptimizerVersion.KERAS_3 and not callable(learning_rate),
         slots=((("ema",),) if average else ()) + ((("acc_grads",),) if steps > 1 else ()) + rule.slots,
         unused_shape=rule.unused_shape,
         may_lack_count=version is OptimizerVersion.LEGACY and name in ("RMSprop", "Adagrad"),
@@ -96,16 +92,14 @@ def read_optimizer(
     )
 
 
-def _learning_rate(config: Config, version: OptimizerVersion, place: str) -> tuple[float | None, Schedule | None]:
-    """`(number, schedule)`: the learning rate is one of the two, and the other is None."""
-    value = config.get("learning_rate", lambda v: v)
-    schedule = read_schedule(value, f"{place}, learning_rate") if isinstance(value, (dict, str)) else None
-    rate = None if schedule else config.get("learning_rate", number)
-    is_legacy = version is OptimizerVersion.LEGACY
-    decay = (config.get("decay", optional(number), None) or 0.0) if is_legacy else 0.0
-    if decay <= 0:
-        return rate, schedule
-    return None, with_decay(schedule or config.get("learning_rate", number), decay)
+def _learning_rate(config: Config, version: OptimizerVersion, place: str) -> float | Schedule:
+    def read(value: Any) -> float | Schedule:
+        is_schedule = isinstance(value, (dict, str))
+        return read_schedule(value, f"{place}, learning_rate") if is_schedule else number(value)
+
+    rate = config.get("learning_rate", read)
+    decay = config.get("decay", optional(number), None) if version is OptimizerVersion.LEGACY else None
+    return with_decay(rate, decay) if decay and decay > 0 else rate
 
 
 def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:
@@ -139,28 +133,18 @@ def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.Gradien
     return optax.GradientTransformation(init, update)
 
 
-def _per_update(rate: float | Schedule, steps: int) -> float | Schedule:
-    """The rate as a function of the count of updates, one every `steps` steps; Keras's schedules count steps."""
-    if not callable(rate) or steps == 1:
-        return rate
-    return lambda count: rate(count * steps + steps - 1)
-
-
-def _weight_decay(rate: float | Schedule, decay: float) -> optax.GradientTransformation:
-    """Subtract `rate * decay` times each param, independently of the gradient."""
-
-    def shrink(updates: Any, params: Any, rate: Any) -> Any:
-        return jax.tree.map(
-            lambda u, p: u - p * jnp.asarray(decay, p.dtype) * jnp.asarray(rate, p.dtype), updates, params
-        )
-
-    if not callable(rate):
-        return optax.stateless(lambda updates, params: shrink(updates, params, rate))
+def _weight_decay(schedule: Schedule, decay: float) -> optax.GradientTransformation:
+    """Subtract the learning rate times `decay` times each param, independently of the gradient."""
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
-        return shrink(updates, params, rate(state.count)), optax.ScaleByScheduleState(state.count + 1)
+        rate = schedule(state.count)
 
-    return optax.GradientTransformation(lambda params: optax.ScaleByScheduleState(jnp.zeros((), jnp.int32)), update)
+        def shrink(u: jax.Array, p: jax.Array) -> jax.Array:
+            return u - p * jnp.asarray(decay, p.dtype) * jnp.asarray(rate, p.dtype)
+
+        return jax.tree.map(shrink, updates, params), optax.ScaleByScheduleState(state.count + 1)
+
+    return optax.GradientTransformation(optax.scale_by_schedule(schedule).init, update)
 
 
 def _clipping(config: Config) -> list[optax.GradientTransformation]:
@@ -199,15 +183,15 @@ CLIPPINGS: dict[str, Callable[[float], optax.GradientTransformation]] = {
 }
 
 
-def _moving_average(config: Config, version: OptimizerVersion) -> Callable[[int], optax.GradientTransformation] | None:
+def _moving_average(config: Config, version: OptimizerVersion, steps: int) -> list[optax.GradientTransformation]:
     momentum = config.get("ema_momentum", number, 0.99)
     every = config.get("ema_overwrite_frequency", optional(integer), None)
     if not config.get("use_ema", flag, False):
-        return None
+        return []
     if not 0 <= momentum <= 1 or (every is not None and every < 1):
         config.fail(
             "ema_momentum must be from 0 to 1 and ema_overwrite_frequency null or at least 1, got "
             f"{momentum} and {every}"
         )
     includes_start = version is not OptimizerVersion.KERAS_3
-    return lambda steps: moving_average(momentum, every, steps, includes_start=includes_start)
+    return [moving_average(momentum, every, steps, includes_start=includes_start)]

@@ -18,6 +18,7 @@ from ..files.container import Contents
 from ..files.errors import KerasFileError
 from ..read.parts import Part
 from .optimizer import ParsedOptimizer
+from .schedules import Schedule
 
 Array = np.ndarray[Any, Any]
 FOLDER, GROUP = "optimizer/", "optimizer_weights"
@@ -71,8 +72,8 @@ def trainable_arrays(root: Part) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(key, name, tuple(shape)) for key, own in shapes.items() for name, shape in own.items()]
 
 
-def read_step_and_rate(optimizer: ParsedOptimizer, reader: ArrayReader, arrays: int) -> tuple[int, float | None]:
-    """The step count and, unless there is a schedule, the learning rate; 0 and the config's if there are no arrays.
+def read_step_and_rate(optimizer: ParsedOptimizer, reader: ArrayReader, arrays: int) -> tuple[int, float | Schedule]:
+    """The step count and the learning rate; 0 and the config's if there are no arrays.
 
     `arrays` is the number of arrays of params.
     """
@@ -83,12 +84,8 @@ def read_step_and_rate(optimizer: ParsedOptimizer, reader: ArrayReader, arrays: 
     steps = reader.read((), "step count").item()
     if steps != int(steps) or not 0 <= steps < MAX_STEPS:
         raise KerasFileError(f"the optimizer's step count must be an integer from 0 to 2**31 - 1, got {steps}")
-    if not optimizer.stores_rate:
-        return int(steps), optimizer.learning_rate
-    rate = float(reader.read((), "learning rate")) if reader.remaining else optimizer.learning_rate
-    if rate is None or not np.isfinite(rate):
-        raise KerasFileError(f"the optimizer's learning rate must be a finite number, got {rate}")
-    return int(steps), rate
+    has_rate = optimizer.stores_rate and reader.remaining
+    return int(steps), float(reader.read((), "learning rate")) if has_rate else optimizer.learning_rate
 
 
 def read_slots(

@@ -18,7 +18,7 @@ from ..files.errors import error_context
 from ..kinds.config import Config, number, one_of, optional
 from ..read.parts import Part
 from .layer_options import ACTIVITY_REGULARIZER, LayerConfig, array_options, layer_configs
-from .objects import check_all_used, look_up
+from .objects import read_object
 
 # Keras's epsilon.
 EPSILON = 1e-7
@@ -181,10 +181,7 @@ def _activity_regularizer(layer: LayerConfig) -> L1L2 | Orthogonal | None:
 
 
 def _read_regularizer(value: Any, place: str) -> L1L2 | Orthogonal:
-    read, config = look_up(REGULARIZERS, value, place, "the regularizer")
-    regularizer = read(config)
-    check_all_used(config)
-    return regularizer
+    return read_object(REGULARIZERS, value, place, "the regularizer")
 
 
 def _factor(config: Config, name: str, default: float) -> float:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..kinds.config import Config, as_list, flag, number, optional
-from .objects import check_all_used, look_up
+from .objects import read_object
 
 Schedule = Callable[[Any], jax.Array]
 MAX_STEP = 2**31 - 1
@@ -26,9 +26,7 @@ def read_schedule(value: Any, place: str) -> Schedule:
     >>> float(read_schedule({"class_name": "ExponentialDecay", "config": halving}, "learning_rate")(20))
     0.125
     """
-    read, config = look_up(SCHEDULES, value, place, "the schedule")
-    schedule = read(config)
-    check_all_used(config)
+    schedule = read_object(SCHEDULES, value, place, "the schedule")
 
     def rate(count: Any) -> jax.Array:
         # As in Keras, numbers beyond the range of the type are infinite; NumPy need not warn.

@@ -15,7 +15,6 @@ from .optimizer_version import OptimizerVersion
 
 Slots = tuple[tuple[str, ...], ...]
 ShapeOf = Callable[[tuple[int, ...]], tuple[int, ...]]
-IDENTITY = optax.identity()
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ class UpdateRule:
     whose shape `unused_shape` gives.
     """
 
-    before: optax.GradientTransformation
+    before: tuple[optax.GradientTransformation, ...]
     slots: Slots
-    after: optax.GradientTransformation = IDENTITY
+    after: tuple[optax.GradientTransformation, ...] = ()
     unused_shape: ShapeOf | None = None
 
 
@@ -107,22 +106,22 @@ def _sgd(config: Config, version: OptimizerVersion) -> UpdateRule:
     if not momentum:
         # Keras 2 stores the momentum arrays even if there is no momentum.
         if version is OptimizerVersion.KERAS_2:
-            return UpdateRule(IDENTITY, (("trace",),))
+            return UpdateRule((), (("trace",),))
         is_legacy = version is OptimizerVersion.LEGACY
-        return UpdateRule(IDENTITY, (), unused_shape=(lambda shape: shape) if is_legacy else None)
+        return UpdateRule((), (), unused_shape=(lambda shape: shape) if is_legacy else None)
     # The trace sums gradients that are already multiplied by the learning rate, which may change from step to step.
-    return UpdateRule(IDENTITY, (("trace",),), optax.trace(momentum, nesterov))
+    return UpdateRule((), (("trace",),), (optax.trace(momentum, nesterov),))
 
 
 def _adam(config: Config, version: OptimizerVersion) -> UpdateRule:
     betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.999)
     amsgrad = config.get("amsgrad", flag, False)
-    rule = scale_by_keras_adam(*betas, config.get("epsilon", number, 1e-7), amsgrad)
+    scale = scale_by_keras_adam(*betas, config.get("epsilon", number, 1e-7), amsgrad)
     is_legacy = version is OptimizerVersion.LEGACY
     moments = (("mu",), ("nu",)) if is_legacy else (("mu", "nu"),)
     # In place of the maximum of the moments, standalone Keras 2.1 to 2.3 stores arrays of one element.
     unused_shape = (lambda shape: (1,)) if is_legacy and not amsgrad else None
-    return UpdateRule(rule, (*moments, *([("nu_max",)] if amsgrad else [])), unused_shape=unused_shape)
+    return UpdateRule((scale,), (*moments, *([("nu_max",)] if amsgrad else [])), unused_shape=unused_shape)
 
 
 def _adamw(config: Config, version: OptimizerVersion) -> UpdateRule:
@@ -136,8 +135,8 @@ def _rmsprop(config: Config, version: OptimizerVersion) -> UpdateRule:
     eps_in_sqrt = version is not OptimizerVersion.LEGACY or momentum > 0
     scale = optax.scale_by_stddev if centered else optax.scale_by_rms
     slots = [("nu",), *([("trace",)] if momentum > 0 else []), *([("mu",)] if centered else [])]
-    after = _negative_trace(momentum) if momentum > 0 else IDENTITY
-    return UpdateRule(scale(rho, eps, eps_in_sqrt=eps_in_sqrt), tuple(slots), after)
+    after = (_negative_trace(momentum),) if momentum > 0 else ()
+    return UpdateRule((scale(rho, eps, eps_in_sqrt=eps_in_sqrt),), tuple(slots), after)
 
 
 def _negative_trace(momentum: float) -> optax.GradientTransformation:
@@ -154,23 +153,23 @@ def _negative_trace(momentum: float) -> optax.GradientTransformation:
 def _adagrad(config: Config, version: OptimizerVersion) -> UpdateRule:
     start, eps = config.get("initial_accumulator_value", number, 0.1), config.get("epsilon", number, 1e-7)
     scale = scale_by_legacy_rss if version is OptimizerVersion.LEGACY else optax.scale_by_rss
-    return UpdateRule(scale(start, eps), (("sum_of_squares",),))
+    return UpdateRule((scale(start, eps),), (("sum_of_squares",),))
 
 
 def _lion(config: Config, version: OptimizerVersion) -> UpdateRule:
     betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.99)
-    return UpdateRule(optax.scale_by_lion(*betas), (("mu",),))
+    return UpdateRule((optax.scale_by_lion(*betas),), (("mu",),))
 
 
 # Keras's defaults for options that a config lacks, as for an optimizer given by name.
 LEARNING_RATE = 0.001
 DEFAULTS: dict[str, dict[str, float]] = {"SGD": {"learning_rate": 0.01}, "AdamW": {"weight_decay": 0.004}}
 
-OPTIMIZERS: dict[str, tuple[str, Callable[[Config, OptimizerVersion], UpdateRule]]] = {
-    "SGD": ("SGD", _sgd),
-    "Adam": ("Adam", _adam),
-    "AdamW": ("AdamW", _adamw),
-    "RMSprop": ("RMSprop", _rmsprop),
-    "Adagrad": ("Adagrad", _adagrad),
-    "Lion": ("Lion", _lion),
+OPTIMIZERS: dict[str, Callable[[Config, OptimizerVersion], UpdateRule]] = {
+    "SGD": _sgd,
+    "Adam": _adam,
+    "AdamW": _adamw,
+    "RMSprop": _rmsprop,
+    "Adagrad": _adagrad,
+    "Lion": _lion,
 }

@@ -19,7 +19,7 @@ from .layer_options import layer_configs
 from .losses import LOSSES, SHORT_NAMES
 from .objects import serialize
 from .optimizer import read_optimizer
-from .optimizer_state import FOLDER
+from .optimizer_state import FOLDER, trainable_arrays
 from .optimizer_version import EXECUTION_OPTIONS, OptimizerVersion, modernize
 from .regularizers import REGULARIZERS
 from .schedules import SCHEDULES
@@ -71,12 +71,12 @@ def serialize_options(root: Part) -> dict[str, dict[str, dict[str, Any]]]:
 
 def serialize_loss(value: Any, place: str) -> dict[str, Any]:
     """A loss as Keras 3 serializes it."""
-    table = {name: None for name in LOSSES if name not in SHORT_NAMES}
-    serialized = serialize(table, value, place, "keras.losses", SHORT_NAMES)
+    serialized = serialize(LOSSES, value, place, "keras.losses")
+    name = serialized["class_name"]
     config = {key: option for key, option in serialized["config"].items() if key != "fn"}
     if config.get("reduction") == "auto":
         config["reduction"] = "sum_over_batch_size"
-    return {**serialized, "config": config}
+    return {**serialized, "class_name": SHORT_NAMES.get(name, name), "config": config}
 
 
 def serialize_optimizer(
@@ -130,7 +130,7 @@ def write_training(written: WrittenModel, training: Training) -> tuple[dict[str,
         "metrics": None,
         "weighted_metrics": None,
     }
-    arrays = _state_arrays(written.root.leaves(), training, compiled.optimizer)
+    arrays = _state_arrays(written.root, training, compiled.optimizer)
     return arrays, {f"{FOLDER}vars": snake_case(training.name)}
 
 
@@ -150,19 +150,16 @@ def _add_options(written: WrittenModel, options: Mapping[str, Mapping[str, Mappi
                 config.update(own)
 
 
-def _state_arrays(parts: list[Part], training: Training, optimizer: dict[str, Any]) -> dict[str, Array]:
+def _state_arrays(root: Part, training: Training, optimizer: dict[str, Any]) -> dict[str, Array]:
     parsed = read_optimizer(optimizer, "optimizer", {})
-    shapes = {}
-    for part in parts:
-        assert part.layer is not None
-        shapes |= {(part.key, name): tuple(s) for name, s in part.layer.param_shapes(part.input_shape).items()}
+    order = trainable_arrays(root)
     arrays: list[Any] = [np.asarray(training.steps, np.int32)]
     is_double = any(a.dtype == jnp.float64 for a in jax.tree.leaves(training.state))
     if parsed.stores_rate:
         arrays.append(np.asarray(training.learning_rate, np.float64 if is_double else np.float32))
     for group in parsed.slots:
         trees = {slot: _find_slot(training.state, slot) for slot in group}
-        for (key, name), shape in shapes.items():
+        for key, name, shape in order:
             for slot, tree in trees.items():
                 array = None if tree is None else tree.get(key, {}).get(name)
                 if array is None or tuple(array.shape) != shape:
