@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from ..keras.read.file import MAX_BYTES
 from .errors import UserError
 from .model_file import ModelFile, format_shape
 
@@ -20,14 +19,13 @@ Array = np.ndarray[Any, Any]
 HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read_inputs(path: Path, file: ModelFile, max_bytes: int | None = None) -> dict[str, Array]:
+def read_inputs(path: Path, file: ModelFile, max_bytes: int) -> dict[str, Array]:
     """The array of each input by name, in the type of the file; a `.npy` file is mapped into memory.
 
-    `max_bytes` limits the total size of the arrays of a `.npz` file; the default is 4 GiB. Raises `UserError` for a
-    file that is damaged or larger, for names and shapes that are not the model's, and for arrays that are not real
-    numbers.
+    `max_bytes` limits the total size of the arrays of a `.npz` file. Raises `UserError` for a file that is damaged or
+    larger, for names and shapes that are not the model's, and for arrays that are not real numbers.
     """
-    content: Any = _load(path, MAX_BYTES if max_bytes is None else max_bytes)
+    content: Any = _load(path, max_bytes)
     names = file.model.inputs
     if not isinstance(content, dict):
         if len(names) > 1:
@@ -70,8 +68,7 @@ def _load(path: Path, max_bytes: int) -> Any:
     try:
         with path.open("rb") as file:
             magic = file.read(6)
-        if magic.startswith(b"PK"):
-            with path.open("rb") as file:
+            if magic.startswith(b"PK"):
                 size = _declared_bytes(file)
                 if size > max_bytes:
                     raise UserError(

@@ -39,13 +39,22 @@ class Deviation(NamedTuple):
         return not self.value <= self.bound
 
 
-class NodeDeviations(NamedTuple):
-    """The deviations from NumPy, in float32 and float64, of a node or of the network's outputs."""
+class Row(NamedTuple):
+    """The deviations of a node, or of the network's outputs, by column."""
 
     name: str
     layer: str
-    float32: Deviation
-    float64: Deviation
+    deviations: dict[str, Deviation]
+
+    def ratio(self, column: str) -> float:
+        """The deviation divided by its bound; negative if the column is empty."""
+        deviation = self.deviations.get(column)
+        return -1.0 if deviation is None else deviation.value / deviation.bound
+
+    @property
+    def exceeds_bound(self) -> bool:
+        """Whether any deviation exceeds its bound."""
+        return any(deviation.exceeds_bound for deviation in self.deviations.values())
 
 
 def relative_deviation(y: Any, expected: Any) -> float:
@@ -68,39 +77,38 @@ def relative_deviation(y: Any, expected: Any) -> float:
     return float(np.max(np.abs(np.subtract(a, b, where=~is_same, out=np.zeros_like(b))), initial=0) / scale)
 
 
-def node_deviations(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) -> list[NodeDeviations]:
+def node_deviations(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) -> list[Row]:
     """The deviations of each node, in the order of the model.
 
     Each node reads the definition's values, rounded to the type that the network has there, so that errors do not
     accumulate and both sides read the same values.
     """
     values = dict(x)
-    deviations = []
+    rows = []
     for node in model.nodes:
         own = params.get(node.key, {}), state.get(node.key, {})
-        inputs = tuple(values[name] for name in node.inputs)
-        inputs = inputs if node.layer.has_several_inputs else inputs[0]
+        inputs = node.select(values)
         expected = node.layer.reference(*own, inputs)
         y = _apply_layer(node.layer, *own, inputs)
         with jax.enable_x64(True):
             y64 = _apply_layer(_in_float64(node.layer), *map(_to_float64, own), _to_float64(inputs))
         values[node.name] = _round_like(expected, y)
-        float32 = _deviation(y, expected, _float32_bound(node.layer))
-        deviations.append(NodeDeviations(node.name, str(node.layer), float32, _deviation(y64, expected)))
-    return deviations
+        by_type = {"float32": _deviation(y, expected, _float32_bound(node.layer)), "float64": _deviation(y64, expected)}
+        rows.append(Row(node.name, str(node.layer), by_type))
+    return rows
 
 
 def network_deviations(
     model: Model, params: Tree, state: Tree, x: Mapping[str, Any], expected: Mapping[str, Any]
-) -> NodeDeviations:
-    """The deviations of the network's outputs from the `expected` ones, by name."""
+) -> dict[str, Deviation]:
+    """The deviations of the network's outputs from the `expected` ones, by column."""
     y = _apply_model(model, params, state, dict(x))
     with jax.enable_x64(True):
         model64 = replace(model, nodes=tuple(replace(node, layer=_in_float64(node.layer)) for node in model.nodes))
         y64 = _apply_model(model64, _to_float64(params), _to_float64(state), _to_float64(dict(x)))
     outputs = tuple(expected[name] for name in model.outputs)
     float32 = Deviation(relative_deviation(y, outputs), network_bound(model))
-    return NodeDeviations("", "", float32, _deviation(y64, outputs))
+    return {"float32": float32, "float64": _deviation(y64, outputs)}
 
 
 def network_bound(model: Model) -> float:
@@ -136,8 +144,9 @@ def without_activations(model: Model, names: list[str]) -> Model:
     def linear(layer: Layer) -> Layer:
         if isinstance(layer, Wrapper):
             return replace(layer, layer=linear(layer.layer))
-        is_activation = isinstance(layer, (Softmax, Activation))
-        return Activation("linear") if is_activation else replace(layer, **{"activation": None})
+        if isinstance(layer, (Softmax, Activation)):
+            return Activation("linear")
+        return replace(layer, **{"activation": None})
 
     # A layer that several nodes share must be the same in all of them, so it keeps its activation.
     names = [name for name in names if sum(node.key == keys[name] for node in model.nodes) == 1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import bisect
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -92,7 +93,7 @@ def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | 
 def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signature]:
     """The signatures to try, those with the most open sizes first."""
     model, shapes = file.model, file.shapes
-    batch = "batch" if options.batch in (None, ANY) else str(options.batch)
+    batch = "batch" if options.batch == ANY else str(options.batch)
     examples = "any number of examples" if batch == "batch" else f"{batch} examples"
     if isinstance(options.length, int):
         fixed = choose_sizes(model, shapes, options.length)
@@ -143,7 +144,8 @@ def _open_length(
     step = next((k for k in STEPS if is_accepted(trial + k) and is_accepted(trial + 3 * k)), None)
     if step is None:
         return None
-    shortest = _shortest(step, trial, is_accepted)
+    multiples = range(0, trial, step)
+    shortest = step * bisect.bisect_left(multiples, True, lo=1, key=is_accepted)
     symbols = {name: "length" if is_shared or len(axes) == 1 else f"length{i}" for i, name in enumerate(axes)}
     texts = {}
     for name, shape in shapes.items():
@@ -162,15 +164,6 @@ def _with_length(shapes: Shapes, axes: dict[str, int], length: int) -> Shapes:
         name: tuple(length if axes.get(name) == i or size is None else size for i, size in enumerate(shape))
         for name, shape in shapes.items()
     }
-
-
-def _shortest(step: int, accepted: int, is_accepted: Callable[[int], bool]) -> int:
-    """The shortest multiple of `step` that is accepted, by bisection below the length `accepted`."""
-    low, high = 0, accepted // step
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_accepted(middle * step) else (middle, high)
-    return high * step
 
 
 def _to_texts(batch: str, shapes: Shapes) -> dict[str, str]:

@@ -8,6 +8,7 @@ each further chunk, and a third computes the outputs that remain at the end.
 from __future__ import annotations
 
 import argparse
+import bisect
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.export
@@ -25,6 +26,7 @@ from ..atomic_files import temporary_folder, write_file
 from ..model.channels_first import length_first
 from ..model.streaming import Stream
 from ..model.timing import ratios
+from .arrays import check_output
 from .errors import UserError, first_line
 from .model_file import ModelFile, format_shape, load_model
 from .program import export_function
@@ -37,12 +39,11 @@ def run(options: argparse.Namespace) -> int:
     folder: Path = options.to
     if options.length is not None:
         raise UserError(f"--length {options.length}: a stream has no length; leave --length out")
-    if not folder.parent.is_dir():
-        raise UserError(f"{folder}: there is no folder {folder.parent}")
     if folder.exists():
         raise UserError(f"{folder} exists; --stream writes a new folder")
+    check_output(folder, {})
     model = _load(options)
-    exported = {program.name: _export(program, options) for program in model.programs()}
+    exported = {name: _export(name, *program, options) for name, program in model.programs().items()}
     files = {f"{name}.stablehlo": bytes(program.serialize()) for name, program in exported.items()}
     files["stream.json"] = (json.dumps(model.timing, indent=2) + "\n").encode()
     with temporary_folder(folder) as temporary:
@@ -57,14 +58,6 @@ def run(options: argparse.Namespace) -> int:
     late = f"the outputs are {model.timing['latency']:g} samples late"
     print(f"start reads {model.first_samples} samples, step {model.chunk}{short}; {late}")
     return 0
-
-
-class Program(NamedTuple):
-    """A function to export, and the shapes of its arguments."""
-
-    name: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -103,10 +96,7 @@ class StreamedModel:
             low, high = high + 1, 2 * high + 1
             if high * self.period > MAX_FIRST_SAMPLES:
                 raise UserError(f"after {MAX_FIRST_SAMPLES:,} samples the state still changes its shapes")
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._is_steady(middle) else (middle + 1, high)
-        return high * self.period
+        return self.period * bisect.bisect_left(range(high), True, lo=low, key=self._is_steady)
 
     def _is_steady(self, periods: int) -> bool:
         return _have_same_shapes(*(self.stream_after(count * self.period) for count in (periods, periods + 1)))
@@ -115,8 +105,8 @@ class StreamedModel:
         """The stream after its first samples, with shapes in place of arrays."""
         return jax.eval_shape(lambda x: self._begin(x)[1], self._chunk(samples))
 
-    def programs(self) -> list[Program]:
-        """The functions to export."""
+    def programs(self) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+        """The functions to export by name, each with the shapes of its arguments."""
         model, params, state, _ = self.file
         stream = self.stream_after(self.first_samples)
 
@@ -133,13 +123,13 @@ class StreamedModel:
             nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._chunk(0))
             return model.stream_step(params, state, replace(stream, arrays=arrays), nothing, last=True)[0]
 
-        programs = [
-            Program("start", start, (self._chunk(self.first_samples),)),
-            Program("step", step, (stream.arrays, self._chunk(self.chunk))),
-            Program("short_step", step, (stream.arrays, self._chunk(self.period))),
-            Program("end", end, (stream.arrays,)),
-        ]
-        return [program for program in programs if program.name != "short_step" or self.chunk > self.period]
+        short_step = {"short_step": (step, (stream.arrays, self._chunk(self.period)))}
+        return {
+            "start": (start, (self._chunk(self.first_samples),)),
+            "step": (step, (stream.arrays, self._chunk(self.chunk))),
+            **(short_step if self.chunk > self.period else {}),
+            "end": (end, (stream.arrays,)),
+        }
 
     def _begin(self, x: Any) -> tuple[Any, Stream]:
         model, params, state, _ = self.file
@@ -178,12 +168,12 @@ def _load(options: argparse.Namespace) -> StreamedModel:
     return StreamedModel(file, batch, chunk, period)
 
 
-def _export(program: Program, options: argparse.Namespace) -> Any:
+def _export(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], options: argparse.Namespace) -> Any:
     try:
-        return export_function(program.function, options.platforms, *program.arguments)
+        return export_function(function, options.platforms, *arguments)
     except Exception as error:
         # JAX raises exceptions of many classes for operations that do not support symbolic shapes.
-        reason = f"{program.name}: {first_line(error)}"
+        reason = f"{name}: {first_line(error)}"
         raise UserError(f"{options.file.name} cannot be exported: {reason}; try --batch N") from None
 
 

@@ -29,8 +29,7 @@ def load_model(options: argparse.Namespace) -> ModelFile:
     Raises the errors of `jconv.keras.load`, and `UserError` for a file without the shapes of the model's inputs.
     """
     path: Path = options.file
-    limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
-    model, params, state = load(path, input_shape=options.input_shape, **limit)
+    model, params, state = load(path, input_shape=options.input_shape, max_bytes=options.max_bytes)
     if model.input_shapes is None:
         raise UserError(f"{path.name}: the file does not contain the shapes of the model's inputs")
     return ModelFile(model, params, state, {name: tuple(shape) for name, shape in model.named_shapes().items()})

@@ -105,30 +105,26 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             metavar="N,N",
             help="shape of one example, if FILE has none: samples,channels, for example any,3",
         )
-        command.add_argument(
+        _add_integer(
+            command,
             "--max-bytes",
-            type=_integer(1),
-            metavar="N",
+            default=4 * 2**30,
             help="limit on the bytes of the arrays in FILE, and in a .npz input; default 4 GiB",
         )
     return parser.parse_args(arguments)
 
 
 def _add_summary(parser: Any) -> None:
-    parser.add_argument("--length", type=_integer(1), metavar="N", help="the length, if it is unknown in the file")
-    parser.add_argument("--batch", type=_integer(1), default=1, metavar="N", help="batch size; default 1")
+    _add_integer(parser, "--length", help="the length, if it is unknown in the file")
+    _add_integer(parser, "--batch", default=1, help="batch size; default 1")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _add_verify(parser: Any) -> None:
     parser.add_argument("--input", type=Path, metavar="FILE", help="examples: .npy, or .npz for several inputs")
-    parser.add_argument(
-        "--length", type=_integer(1), metavar="N", help="length of random inputs; default the file's, or 64"
-    )
-    parser.add_argument(
-        "--batch", type=_integer(1), default=3, metavar="N", help="number of random examples; default 3"
-    )
-    parser.add_argument("--seed", type=_integer(0), default=0, metavar="N", help="seed of random inputs; default 0")
+    _add_integer(parser, "--length", help="length of random inputs; default the file's, or 64")
+    _add_integer(parser, "--batch", default=3, help="number of random examples; default 3")
+    _add_integer(parser, "--seed", minimum=0, default=0, help="seed of random inputs; default 0")
     parser.add_argument("--all", action="store_true", help="show all layers, not only the worst")
     parser.add_argument("--json", action="store_true", help="print JSON, with all layers")
     parser.add_argument(
@@ -144,22 +140,22 @@ def _add_run(parser: Any) -> None:
         "--input", type=Path, required=True, metavar="X", help="examples: .npy, or .npz for several inputs"
     )
     parser.add_argument("--output", type=Path, required=True, metavar="Y", help=".npy, or .npz for several outputs")
-    parser.add_argument("--batch", type=_integer(1), default=32, metavar="N", help="batch size; default 32")
+    _add_integer(parser, "--batch", default=32, help="batch size; default 32")
 
 
 def _add_export(parser: Any) -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="NAME", help="the file to write, or a new folder")
     parser.add_argument("--stream", action="store_true", help="write programs that compute chunk by chunk")
-    parser.add_argument(
-        "--chunk", type=_integer(1), metavar="N", help="samples per step of a stream; default as few as possible"
-    )
-    parser.add_argument("--batch", type=_integer(1, "any"), metavar="N", help="the number of examples; default any")
-    parser.add_argument(
-        "--length", type=_integer(1, "any"), metavar="N", help="the length; default any if possible, else the file's"
-    )
+    _add_integer(parser, "--chunk", help="samples per step of a stream; default as few as possible")
+    _add_integer(parser, "--batch", word="any", default="any", help="the number of examples; default any")
+    _add_integer(parser, "--length", word="any", help="the length; default any if possible, else the file's")
     parser.add_argument(
         "--platforms", type=_platforms, metavar="A,B", help="cpu, cuda, rocm, tpu; default cpu,cuda if possible"
     )
+
+
+def _add_integer(parser: Any, name: str, *, minimum: int = 1, word: str | None = None, **options: Any) -> None:
+    parser.add_argument(name, type=_integer(minimum, word), metavar="N", **options)
 
 
 def _integer(minimum: int, word: str | None = None) -> Any:

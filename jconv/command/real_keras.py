@@ -21,7 +21,7 @@ import numpy as np
 
 from ..keras import KerasFileError, save
 from ..keras.files.container import open_contents
-from ..keras.read.file import MAX_BYTES
+from ..keras.kinds.config import objects_in
 from .model_file import ModelFile
 
 Array = np.ndarray[Any, Any]
@@ -71,9 +71,7 @@ def installed_modules() -> dict[int, str]:
     return {min(major, 3): name for major, name in majors.items()}
 
 
-def outputs(
-    path: Path, file: ModelFile, x: list[Array], max_bytes: int | None
-) -> tuple[str, list[Array], dict[str, Array]]:
+def outputs(path: Path, file: ModelFile, x: list[Array], max_bytes: int) -> tuple[str, list[Array], dict[str, Array]]:
     """`(version of Keras, outputs, outputs of layers by name)` for one array of `x` per input, in float64.
 
     Raises `KerasError` if the installed Keras cannot read or compute the model, and if its process exceeds a limit.
@@ -122,12 +120,12 @@ def _run_script(arguments: list[str]) -> None:
         raise KerasError(lines[-1] if lines else f"it ended with exit code {child.returncode}")
 
 
-def _copy_keras_2(path: Path, copy: Path, max_bytes: int | None) -> bool:
+def _copy_keras_2(path: Path, copy: Path, max_bytes: int) -> bool:
     """Write the config and the arrays of a complete model of Keras 2, nothing else; returns False for other files.
 
     Raises `KerasError` for a config that makes Keras import code.
     """
-    with open_contents(path, MAX_BYTES if max_bytes is None else max_bytes) as contents:
+    with open_contents(path, max_bytes) as contents:
         source, config = contents.by_layer, contents.config
         if source is None or config is None or not contents.is_keras_2:
             return False
@@ -155,16 +153,10 @@ def _copy_keras_2(path: Path, copy: Path, max_bytes: int | None) -> bool:
 
 def _code_in(config: Any) -> str | None:
     """A description of the first thing in a config that Keras would import or execute; None if there is none."""
-    waiting: list[Any] = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            module, class_name = value.get("module"), value.get("class_name")
-            if isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
-                return f"the module {module[:80]!a}"
-            if class_name in ("Lambda", "__lambda__"):
-                return "a lambda"
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
+    for value in objects_in(config):
+        module = value.get("module")
+        if isinstance(module, str) and module.partition(".")[0] not in ("keras", "builtins"):
+            return f"the module {module[:80]!a}"
+        if value.get("class_name") in ("Lambda", "__lambda__"):
+            return "a lambda"
     return None

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from . import real_keras
 from .arrays import cast_input, read_inputs
 from .deviations import (
     Deviation,
-    NodeDeviations,
+    Row,
     network_bound,
     network_deviations,
     node_deviations,
@@ -34,24 +34,6 @@ WORST = 4
 NETWORK, KERAS = "whole network", "Keras"
 
 
-class Row(NamedTuple):
-    """The deviations of a node, or of the network, by column."""
-
-    name: str
-    layer: str
-    deviations: dict[str, Deviation]
-
-    def ratio(self, column: str) -> float:
-        """The deviation divided by its bound; negative if the column is empty."""
-        deviation = self.deviations.get(column)
-        return -1.0 if deviation is None else deviation.value / deviation.bound
-
-    @property
-    def exceeds_bound(self) -> bool:
-        """Whether any deviation exceeds its bound."""
-        return any(deviation.exceeds_bound for deviation in self.deviations.values())
-
-
 def run(options: argparse.Namespace) -> int:
     """Verify `options.file`, print the result and return the exit code."""
     file = load_model(options)
@@ -62,16 +44,14 @@ def run(options: argparse.Namespace) -> int:
     # GPUs multiply float32 with fewer bits by default. On CPUs, "highest" would change what "fastest" chooses.
     with nullcontext() if jax.default_backend() == "cpu" else jax.default_matmul_precision("highest"):
         values = {**x, **model.reference_values(params, state, x)}
-        nodes = node_deviations(model, params, state, x)
+        rows = node_deviations(model, params, state, x)
         # The network is compared before saturated activations, whose values hide all differences.
         compared = without_activations(model, saturated_outputs(model, values))
         changed = [new.name for new, old in zip(compared.nodes, model.nodes, strict=True) if new != old]
         if changed:
             values = {**x, **compared.reference_values(params, state, x)}
-        network = network_deviations(compared, params, state, x, values)
+        network = Row(NETWORK, "", network_deviations(compared, params, state, x, values))
     notes = [f"the outputs are saturated and compared before the activation of {', '.join(changed)}"] if changed else []
-    bound = network_bound(model)
-    keras_deviations, keras_network_deviation = {}, None
     if options.keras:
         try:
             keras_version, outputs, layers = real_keras.outputs(
@@ -80,19 +60,21 @@ def run(options: argparse.Namespace) -> int:
         except real_keras.KerasError as error:
             raise UserError(f"{options.file.name}: Keras computed no outputs: {error}") from None
         notes.append(f"by {keras_version}")
-        keras_deviations = {
-            name: _keras_deviation(values[name], y, bound) for name, y in layers.items() if name in values
-        }
+        bound = network_bound(model)
+        for row in rows:
+            # A Keras layer may have the name of a node whose output has another shape.
+            expected, y = values[row.name], layers.get(row.name)
+            if y is not None and not isinstance(expected, tuple) and np.shape(y) == np.shape(expected):
+                row.deviations[KERAS] = Deviation(relative_deviation(y, expected), bound)
         expected = tuple(values[name] for name in model.outputs)
-        keras_network_deviation = Deviation(relative_deviation(outputs, expected), bound)
-    rows = [_row(node, keras_deviations.get(node.name)) for node in nodes]
-    rows.append(_row(network._replace(name=NETWORK), keras_network_deviation))
+        network.deviations[KERAS] = Deviation(relative_deviation(outputs, expected), bound)
+    rows.append(network)
     if options.json:
         print(json.dumps(_to_json(rows, "; ".join(notes)), indent=1))
     else:
         source = options.input.name if options.input else f"random, seed {options.seed}"
         shapes = format_shapes({name: array.shape for name, array in x.items()})
-        print(f"{options.file.name}: {len(nodes)} nodes; input {shapes}, {source}")
+        print(f"{options.file.name}: {len(rows) - 1} nodes; input {shapes}, {source}")
         print(*_report(rows, options.all), *(["; ".join(notes)] if notes else []), sep="\n")
     return DEVIATES if any(row.exceeds_bound for row in rows) else PASSED
 
@@ -109,18 +91,6 @@ def _inputs(options: argparse.Namespace, file: ModelFile) -> dict[str, Any]:
         is_integer = name in integers
         x[name] = np.int32(rng.integers(0, integers[name], shape)) if is_integer else np.float32(rng.normal(size=shape))
     return x
-
-
-def _row(node: NodeDeviations, keras: Deviation | None) -> Row:
-    deviations = {"float32": node.float32, "float64": node.float64}
-    return Row(node.name, node.layer, deviations if keras is None else {**deviations, KERAS: keras})
-
-
-def _keras_deviation(expected: Any, y: Any, bound: float) -> Deviation | None:
-    """The deviation of a Keras layer's output; None if the node of that name has an output of another shape."""
-    if isinstance(expected, tuple) or np.shape(y) != np.shape(expected):
-        return None
-    return Deviation(relative_deviation(y, expected), bound)
 
 
 def _report(rows: list[Row], shows_all: bool) -> list[str]:
@@ -151,14 +121,15 @@ def _cell(deviation: Deviation | None) -> str:
 
 
 def _to_json(rows: list[Row], note: str) -> dict[str, Any]:
-    *nodes, network = ({"name": row.name, "layer": row.layer, **_values(row.deviations)} for row in rows)
+    *nodes, network = (
+        {"name": row.name, "layer": row.layer, **{c: _deviation_to_json(d) for c, d in row.deviations.items()}}
+        for row in rows
+    )
     beyond = [row.name for row in rows if row.exceeds_bound]
     return {"nodes": nodes, "network": network, "beyond": beyond, "note": note}
 
 
-def _values(deviations: dict[str, Deviation]) -> dict[str, Any]:
+def _deviation_to_json(deviation: Deviation) -> dict[str, Any]:
     # JSON has no infinity.
-    return {
-        name: {"deviation": d.value if math.isfinite(d.value) else str(d.value), "bound": d.bound}
-        for name, d in deviations.items()
-    }
+    value = deviation.value if math.isfinite(deviation.value) else str(deviation.value)
+    return {"deviation": value, "bound": deviation.bound}

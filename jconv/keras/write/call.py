@@ -7,7 +7,6 @@ from typing import Any
 from ...layers.nesting import unwrap
 from ...model.graph import Node
 from ..kinds import kind_of
-from ..kinds.kind import Arguments
 from ..layers import NestedModel
 from .implicit_masks import merges_masks
 
@@ -29,8 +28,8 @@ def call_arguments(node: Node, tensors: list[dict[str, Any]], has_masks: bool) -
     if not roles or kind is None or not isinstance(roles, tuple):
         return {"args": [tensors if node.layer.has_several_inputs else tensors[0]], "kwargs": kwargs}
     given = dict(zip(roles, tensors, strict=True))
-    arguments: Arguments = kind.arguments(layer) or {"inputs": (next(role for role in roles if role != "mask"),)}
-    arguments = {**arguments, "mask": arguments.get("mask", ("mask",))}
+    arguments = dict(kind.arguments(layer) or {"inputs": (next(role for role in roles if role != "mask"),)})
+    arguments.setdefault("mask", ("mask",))
     args: list[Any] = []
     for position, (argument, parts) in enumerate(arguments.items()):
         found = [given.get(part) for part in parts]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from ...layers import Activation, ChannelsFirst, InDtype, Layer, Operation, Pick
+from ...layers import ChannelsFirst, Layer, Operation, Pick
 from ...layers.mask import MaskOf, NonzeroMask
 from ...layers.nesting import strip_prefix, unwrap
 from ...layers.operations.operation import Input
@@ -24,7 +24,7 @@ from ..read.layer import SEQUENTIAL
 from ..read.loaded_model import LoadedModel
 from ..read.parts import FolderNames, Part
 from .call import call_arguments
-from .explicit_masks import Emitter, as_attention_masks, merge_by_masks
+from .explicit_masks import Steps, as_attention_masks, merge_by_masks
 from .implicit_masks import (
     computes_the_same,
     differing_nodes,
@@ -59,7 +59,7 @@ def write_model(
 
     Raises `KerasFileError` for a layer that Keras does not have.
     """
-    all_shapes = {**shapes, **model.output_shapes(dict(shapes))}
+    all_shapes = model.all_shapes(shapes)
     if not has_masks(model):
         model = as_attention_masks(model, all_shapes, [node.name for node in model.nodes])
         return _Writer(fold_inner_models(model, all_shapes), shapes, arrays).write(name)
@@ -83,9 +83,8 @@ def write_model(
 
 
 def _write_nested(layer: NestedModel, name: str, arrays: Mapping[str, Any]) -> WrittenModel:
-    shapes = dict(zip(layer.model.inputs, layer.model.input_shapes or (), strict=True))
     own = {node.key: strip_prefix(node.key, arrays) for node in layer.model.nodes}
-    return write_model(layer.model, shapes, own, name)
+    return write_model(layer.model, layer.model.named_shapes(), own, name)
 
 
 class _Writer:
@@ -100,7 +99,7 @@ class _Writer:
         has_masks: bool = False,
     ) -> None:
         self._model, self._arrays, self._unmasked, self._has_masks = model, arrays, unmasked, has_masks
-        self._shapes: dict[str, Any] = {**shapes, **model.output_shapes(dict(shapes))}
+        self._shapes = model.all_shapes(shapes)
         self._entries: dict[str, dict[str, Any]] = {}
         self._parts: list[Part] = []
         # The names of layers by key; a key may be the name of an input, too.
@@ -208,8 +207,7 @@ class _Writer:
     def _write_layer(self, node: Node) -> None:
         name, arrays = self._names[node.key], self._arrays.get(node.key, {})
         entry, kind = write_layer(node.layer, name, arrays, lambda *nested: _write_nested(*nested).config)
-        read = tuple(self._shapes[value] for value in node.inputs)
-        shape = read if node.layer.has_several_inputs else read[0]
+        shape = node.select(self._shapes)
         part = Part(name, "", node.name, node.key, kind, _with_written_folders(node.layer), shape)
         part.class_name, part.config = entry["class_name"], entry["config"]
         self._parts.append(part)
@@ -218,9 +216,8 @@ class _Writer:
     def _write_inner_model(self, node: Node, model: LoadedModel) -> None:
         name = self._names[node.key]
         arrays = {n.key: self._arrays.get(f"{node.key}/{n.key}", {}) for n in model.nodes}
-        shapes = model.named_shapes()
-        folded = fold_inner_models(model, {**shapes, **model.output_shapes()})
-        written = _Writer(folded, shapes, arrays, has_masks=self._has_masks).write(name)
+        folded = fold_inner_models(model, model.all_shapes())
+        written = _Writer(folded, model.named_shapes(), arrays, has_masks=self._has_masks).write(name)
         part = Part(name, "", node.name, node.key, parts=written.root.parts)
         for inner in part.descendants():
             inner.key = f"{node.key}/{inner.key}"
@@ -238,28 +235,11 @@ class _Writer:
 
     def _merge_in_operations(self, node: Node) -> str:
         """Write operations in place of a merging layer that reads masks. Returns the name of their output."""
-        count = 0
-
-        def new_value(shape: Any) -> str:
-            nonlocal count
-            name = f"{node.name}/step{count}"
-            count += 1
-            self._shapes[name] = shape
-            return name
-
-        def add(operation: Operation, inputs: tuple[str, ...]) -> str:
-            read = tuple(self._shapes[value] for value in inputs)
-            value = new_value(operation.output_shape(read if operation.has_several_inputs else read[0]))
-            self._write_operation(value, operation, inputs)
-            return value
-
-        def cast(value: str, dtype: str) -> str:
-            # An operation has no type of its own, but a layer has.
-            output = new_value(self._shapes[value])
-            self._write_node(Node(output, InDtype(Activation("linear"), dtype), (value,)))
-            return output
-
-        return merge_by_masks(node.layer, node.inputs, Emitter(add, cast, self._shapes))
+        steps = Steps(node.name, self._shapes)
+        output = merge_by_masks(node.layer, node.inputs, steps)
+        for step in steps.nodes:
+            self._write_node(step)
+        return output
 
     def _tensor(self, value: str) -> dict[str, Any]:
         config = {

@@ -5,12 +5,13 @@ Merging layers have no argument for the masks of their inputs. `MultiHeadAttenti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
 from ...layers import (
+    Activation,
     ChannelsFirst,
     Frozen,
     InDtype,
@@ -29,20 +30,28 @@ FUNCTIONS = {Maximum: "maximum", Minimum: "minimum", Multiply: "multiply"}
 
 
 @dataclass(frozen=True)
-class Emitter:
-    """Adds to the config: `add(operation, inputs)` an operation, `cast(value, dtype)` a cast; both return a value.
+class Steps:
+    """The `nodes` in place of a node `name`. `shapes` has the shape of each value, also of their outputs."""
 
-    `shapes` has the shape of each value.
-    """
+    name: str
+    shapes: dict[str, Any]
+    nodes: list[Node] = field(default_factory=list)
 
-    add: Callable[[Operation, tuple[str, ...]], str]
-    cast: Callable[[str, str], str]
-    shapes: Mapping[str, Any]
+    def add(self, layer: Layer, *inputs: str) -> str:
+        """Add a node and return its name."""
+        node = Node(f"{self.name}/step{len(self.nodes)}", layer, inputs)
+        self.nodes.append(node)
+        self.shapes[node.name] = layer.output_shape(node.select(self.shapes))
+        return node.name
 
     def call(self, function: str, *inputs: str, **options: Any) -> str:
         """Add an operation that reads `inputs` as its arguments."""
         arguments = tuple(Input(i) for i in range(len(inputs)))
-        return self.add(Operation(function, arguments, tuple(sorted(options.items()))), inputs)
+        return self.add(Operation(function, arguments, tuple(sorted(options.items()))), *inputs)
+
+    def cast(self, value: str, dtype: str) -> str:
+        """Add a cast of a value: a layer, since an operation has no type of its own."""
+        return self.add(InDtype(Activation("linear"), dtype), value)
 
     def move_axis(self, value: str, source: int, destination: int) -> str:
         """Move an axis of a value, if it has two axes in addition to the batch."""
@@ -51,50 +60,50 @@ class Emitter:
         return self.call("moveaxis", value, source=source, destination=destination)
 
 
-def merge_by_masks(layer: Layer, inputs: tuple[str, ...], emit: Emitter) -> str:
+def merge_by_masks(layer: Layer, inputs: tuple[str, ...], steps: Steps) -> str:
     """The output of a merging layer, possibly in wrappers, that reads masks among its `inputs`."""
     if isinstance(layer, InDtype):
         roles = unwrap(layer).inputs
-        cast = [v if role == "mask" else emit.cast(v, layer.dtype) for role, v in zip(roles, inputs, strict=True)]
-        return emit.cast(merge_by_masks(layer.layer, tuple(cast), emit), layer.dtype)
+        cast = [v if role == "mask" else steps.cast(v, layer.dtype) for role, v in zip(roles, inputs, strict=True)]
+        return steps.cast(merge_by_masks(layer.layer, tuple(cast), steps), layer.dtype)
     if isinstance(layer, ChannelsFirst):
-        moved = tuple(emit.move_axis(value, 1, -1) for value in inputs)
-        return emit.move_axis(merge_by_masks(layer.layer, moved, emit), -1, 1)
+        moved = tuple(steps.move_axis(value, 1, -1) for value in inputs)
+        return steps.move_axis(merge_by_masks(layer.layer, moved, steps), -1, 1)
     if isinstance(layer, Frozen):
-        return merge_by_masks(layer.layer, inputs, emit)
+        return merge_by_masks(layer.layer, inputs, steps)
     assert isinstance(layer, (Maximum, Minimum, Multiply))
     pairs = layer.values_and_masks(inputs)
-    masks = [None if mask is None else emit.call("expand_dims", mask, axis=-1) for _, mask in pairs]
-    rank = max(len(emit.shapes[value]) for value, _ in pairs)
-    values = [_with_rank(value, rank, emit) for value, _ in pairs]
+    masks = [None if mask is None else steps.call("expand_dims", mask, axis=-1) for _, mask in pairs]
+    rank = max(len(steps.shapes[value]) for value, _ in pairs)
+    values = [_with_rank(value, rank, steps) for value, _ in pairs]
     present = [mask for mask in masks if mask is not None]
     if isinstance(layer, Multiply):
-        factors = [_where(mask, value, 1.0, emit) for value, mask in zip(values, masks, strict=True)]
-        product = reduce(lambda a, b: emit.call("multiply", a, b), factors)
+        factors = [_where(mask, value, 1.0, steps) for value, mask in zip(values, masks, strict=True)]
+        product = reduce(lambda a, b: steps.call("multiply", a, b), factors)
         if len(present) < len(masks):
             return product
-        return _where(reduce(lambda a, b: emit.call("logical_or", a, b), present), product, 0.0, emit)
+        return _where(reduce(lambda a, b: steps.call("logical_or", a, b), present), product, 0.0, steps)
     merged, counted = values[0], masks[0]
     for value, mask in zip(values[1:], masks[1:], strict=True):
-        value = _where(mask, value, merged, emit)
-        merged = emit.call(FUNCTIONS[type(layer)], _where(counted, merged, value, emit), value)
-        counted = None if counted is None or mask is None else emit.call("logical_or", counted, mask)
+        value = _where(mask, value, merged, steps)
+        merged = steps.call(FUNCTIONS[type(layer)], _where(counted, merged, value, steps), value)
+        counted = None if counted is None or mask is None else steps.call("logical_or", counted, mask)
     return merged
 
 
-def _with_rank(value: str, rank: int, emit: Emitter) -> str:
-    for _ in range(rank - len(emit.shapes[value])):
-        value = emit.call("expand_dims", value, axis=1)
+def _with_rank(value: str, rank: int, steps: Steps) -> str:
+    for _ in range(rank - len(steps.shapes[value])):
+        value = steps.call("expand_dims", value, axis=1)
     return value
 
 
-def _where(mask: str | None, value: str, other: str | float, emit: Emitter) -> str:
+def _where(mask: str | None, value: str, other: str | float, steps: Steps) -> str:
     """`value` where the mask is true, and `other` elsewhere."""
     if mask is None:
         return value
     if isinstance(other, str):
-        return emit.call("where", mask, value, other)
-    return emit.add(Operation("where", (Input(0), Input(1), other)), (mask, value))
+        return steps.call("where", mask, value, other)
+    return steps.add(Operation("where", (Input(0), Input(1), other)), mask, value)
 
 
 def as_attention_masks(model: Model, shapes: Mapping[str, Any], names: Collection[str]) -> Model:

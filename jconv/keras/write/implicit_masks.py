@@ -127,7 +127,7 @@ def _output_numbers(model: Model, names: Mapping[str, str], table: dict[Any, int
 
 def mask_operations(layer: MaskOf | NonzeroMask) -> list[Operation]:
     """The operations that compute a mask."""
-    differs = Operation("not_equal", (Input(0), layer.mask_value if isinstance(layer, MaskOf) else 0))
     if isinstance(layer, NonzeroMask):
-        return [differs]
+        return [Operation("not_equal", (Input(0), 0))]
+    differs = Operation("not_equal", (Input(0), layer.mask_value))
     return [differs, Operation("any", options=(("axis", -1), ("keepdims", False)))]
