@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,16 +24,6 @@ STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
 # Counts the batches of training; PyTorch reads a state dict without it.
 IGNORED = "num_batches_tracked"
 WEIGHT_NORM = {"weight_g", "weight_v", "parametrizations"}
-
-
-class Key(NamedTuple):
-    """A key of a state dict: the path of the layer, and the name of the array in it."""
-
-    layer: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.layer}.{self.name}" if self.layer else self.name
 
 
 def from_state_dict(state_dict: Mapping[str, Any], *, like: tuple[Tree, Tree] | None = None) -> tuple[Tree, Tree]:
@@ -68,12 +58,12 @@ def from_state_dict(state_dict: Mapping[str, Any], *, like: tuple[Tree, Tree] | 
     ((5, 3, 8), (8,))
     """
     layers: dict[str, Arrays] = {}
-    for full, value in state_dict.items():
-        key = Key(*full.rpartition(".")[::2])
-        array = _array(full, value)
-        _check_name(key, array.shape)
-        if key.name != IGNORED:
-            layers.setdefault(key.layer, {})[key.name] = array
+    for key, value in state_dict.items():
+        layer, _, name = key.rpartition(".")
+        array = _array(key, value)
+        _check_name(key, name, array.shape)
+        if name != IGNORED:
+            layers.setdefault(layer, {})[name] = array
     if like is not None:
         _check_like(layers, to_state_dict(*like))
     params: Tree = {}
@@ -143,13 +133,10 @@ def load_safetensors(path: str | os.PathLike[str], *, like: tuple[Tree, Tree] | 
     >>> params["conv"]["kernel"].shape, params["conv"]["kernel"].dtype
     ((5, 3, 8), dtype(bfloat16))
     """
-    _import_safetensors()
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+    safetensors = _import_safetensors()
     try:
-        arrays = load_file(path)
-    except (SafetensorError, AttributeError) as error:  # The latter for types that NumPy does not have.
+        arrays = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, AttributeError) as error:  # The latter for types that NumPy does not have.
         raise ValueError(f"{os.fspath(path)} is not a safetensors file with dtypes of NumPy: {error}") from None
     return from_state_dict(arrays, like=like)
 
@@ -168,19 +155,18 @@ def save_safetensors(
         ValueError: As `to_state_dict`.
         OSError: If the file cannot be written.
     """
-    _import_safetensors()
-    from safetensors.numpy import save
-
+    safetensors = _import_safetensors()
     # Libraries that read models of PyTorch need this entry.
-    write_file(Path(path), save(to_state_dict(params, state), metadata={"format": "pt"}))
+    write_file(Path(path), safetensors.numpy.save(to_state_dict(params, state), metadata={"format": "pt"}))
 
 
-def _import_safetensors() -> None:
-    """Raises `ImportError` with the command that installs safetensors."""
+def _import_safetensors() -> Any:
+    """The module. Raises `ImportError` with the command that installs it."""
     try:
-        import safetensors  # noqa: F401
+        import safetensors.numpy
     except ImportError:
         raise ImportError('this needs safetensors, of the extra safetensors: pip install "safetensors>=0.8"') from None
+    return safetensors
 
 
 def _array(key: str, value: Any) -> np.ndarray:
@@ -195,12 +181,17 @@ def _array(key: str, value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def _check_name(key: Key, shape: tuple[int, ...]) -> None:
+def _key(layer: str, name: str) -> str:
+    """The key in a state dict of an array of a layer."""
+    return f"{layer}.{name}" if layer else name
+
+
+def _check_name(key: str, name: str, shape: tuple[int, ...]) -> None:
     """Raises `ValueError` for an array of a layer that is not converted."""
-    if WEIGHT_NORM & {key.name, *key.layer.split(".")}:
+    if not WEIGHT_NORM.isdisjoint(key.split(".")):
         raise ValueError(f"{key} of shape {shape} belongs to a weight normalization; remove it before saving")
     known = [*CONVOLUTION, *STATISTICS, IGNORED]
-    if key.name not in known:
+    if name not in known:
         raise ValueError(f"{key} of shape {shape} is not converted; the arrays are {', '.join(known)}")
 
 
@@ -208,24 +199,24 @@ def _check_shapes(layer: str, arrays: Arrays) -> None:
     """Raises `ValueError` if the shapes of a layer's arrays do not match each other."""
     shapes = {name: array.shape for name, array in arrays.items()}
     if "bias" in shapes and "weight" not in shapes:
-        raise ValueError(f"{Key(layer, 'weight')} is missing; {Key(layer, 'bias')} has shape {shapes['bias']}")
+        raise ValueError(f"{_key(layer, 'weight')} is missing; {_key(layer, 'bias')} has shape {shapes['bias']}")
     for name, shape in shapes.items():
         if len(shape) not in ((1, 2, 3) if name == "weight" else (1,)):
             axes = "3 axes (Conv1d, ConvTranspose1d), 2 (Linear) or 1 (normalization)" if name == "weight" else "1 axis"
-            raise ValueError(f"{Key(layer, name)} must have {axes}, got shape {shape}")
+            raise ValueError(f"{_key(layer, name)} must have {axes}, got shape {shape}")
     first = "weight" if "weight" in shapes else next(iter(shapes))
     # The outputs are the first axis of the weight of a Conv1d, and the second of the weight of a ConvTranspose1d.
     outputs = dict.fromkeys(shapes[first][: 2 if len(shapes[first]) == 3 else 1])
     for name, shape in shapes.items():
         if name != "weight" and shape[0] not in outputs:
             right = " or ".join(f"({size},)" for size in outputs)
-            other = f"{Key(layer, first)} of shape {shapes[first]}"
-            raise ValueError(f"{Key(layer, name)} must have shape {right} for {other}, got shape {shape}")
+            other = f"{_key(layer, first)} of shape {shapes[first]}"
+            raise ValueError(f"{_key(layer, name)} must have shape {right} for {other}, got shape {shape}")
 
 
 def _check_like(layers: Mapping[str, Arrays], wanted: Arrays) -> None:
     """Raises `ValueError` unless the layers have arrays with the wanted names and shapes, and no others."""
-    found = {str(Key(layer, name)): array.shape for layer, arrays in layers.items() for name, array in arrays.items()}
+    found = {_key(layer, name): array.shape for layer, arrays in layers.items() for name, array in arrays.items()}
     for key in sorted({*found, *wanted}):
         if key not in found:
             raise ValueError(f"{key} is missing; it must have shape {wanted[key].shape}")

@@ -186,18 +186,16 @@ def _to_float64(tree: Any) -> Any:
     return jax.tree.map(lambda a: np.asarray(a, np.float64) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
 
 
-def _in_float64(layer: Layer) -> Layer:
-    """The layer with all layers inside it computing in float64."""
-
-    def convert(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(map(convert, value))
-        return _in_float64(value) if isinstance(value, Layer) else value
-
-    old = {field.name: getattr(layer, field.name) for field in fields(layer)}
-    new = {name: convert(value) for name, value in old.items() if isinstance(value, (Layer, tuple))}
-    layer = replace(layer, **new) if any(new[name] != old[name] for name in new) else layer
-    return replace(layer, dtype="float64") if isinstance(layer, InDtype) else layer
+def _in_float64(value: Any) -> Any:
+    """A layer with all layers inside it computing in float64; a tuple with its layers so; another value unchanged."""
+    if isinstance(value, tuple):
+        return tuple(map(_in_float64, value))
+    if not isinstance(value, Layer):
+        return value
+    old = {field.name: getattr(value, field.name) for field in fields(value)}
+    new = {name: _in_float64(part) for name, part in old.items()}
+    new |= {"dtype": "float64"} if isinstance(value, InDtype) else {}
+    return value if new == old else replace(value, **new)
 
 
 def _all_layers(value: Any) -> Iterator[Layer]:

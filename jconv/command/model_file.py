@@ -61,9 +61,9 @@ def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, 
         raise UserError("found no length that the model accepts; set one with --length") from error
 
 
-def format_shapes(shapes: Shapes, batch: str = "") -> str:
+def format_shapes(shapes: Shapes) -> str:
     """Inputs by name for a message: `x (100, 3), y (5,)`."""
-    return ", ".join(f"{name} {format_shape(shape, batch)}" for name, shape in shapes.items())
+    return ", ".join(f"{name} {format_shape(shape)}" for name, shape in shapes.items())
 
 
 def format_shape(shape: Any, batch: str = "") -> str:

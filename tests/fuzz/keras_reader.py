@@ -137,10 +137,10 @@ def config_target(data: bytes) -> None:
             names = built.model.outputs
             keras_names = read_output_names(config, names)
             serialize_options(built.root)
-            read_optimizer(compiled.get("optimizer"), "optimizer", read_constraints(built.root))
-            serialize_optimizer(compiled.get("optimizer"), "optimizer", None)
-            loss = read_loss(compiled.get("loss"), compiled.get("loss_weights"), names, keras_names, "loss")
-            [serialize_loss(term.value, "loss") for term in (loss.terms if loss else ())]
+            read_optimizer(compiled.get("optimizer"), read_constraints(built.root))
+            serialize_optimizer(compiled.get("optimizer"), None)
+            loss = read_loss(compiled.get("loss"), compiled.get("loss_weights"), names, keras_names)
+            [serialize_loss(term.value) for term in (loss.terms if loss else ())]
     except jconv.keras.KerasFileError as error:
         check_line(error)
 

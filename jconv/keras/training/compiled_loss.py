@@ -67,18 +67,16 @@ class CompiledLoss:
         return sum(values[1:], start=values[0])
 
 
-def read_loss(
-    value: Any, weights: Any, names: tuple[str, ...], keras_names: list[str], place: str
-) -> CompiledLoss | None:
+def read_loss(value: Any, weights: Any, names: tuple[str, ...], keras_names: list[str]) -> CompiledLoss | None:
     """The loss of a compile config, given its `loss` and `loss_weights`; None if there is none.
 
     The model's outputs are `names` in jconv and `keras_names` in Keras's losses. Raises `KerasFileError` for losses
     that are not part of Keras or do not fit the outputs.
     """
-    losses, weights = _by_output(value, weights, keras_names, len(names), place)
-    weights = [None if w is None else Config({"loss_weights": w}, place).get("loss_weights", number) for w in weights]
+    losses, weights = _by_output(value, weights, keras_names, len(names))
+    weights = [None if w is None else Config({"loss_weights": w}, "loss").get("loss_weights", number) for w in weights]
     terms = [
-        LossTerm(name, read_single_loss(loss, place), weight, loss)
+        LossTerm(name, read_single_loss(loss), weight, loss)
         for name, loss, weight in zip(names, losses, weights, strict=True)
         if loss is not None
     ]
@@ -95,7 +93,7 @@ def read_output_names(config: Mapping[str, Any], names: tuple[str, ...]) -> list
     return [key or ref.layer for key, ref in named_leaves(refs)]
 
 
-def _by_output(value: Any, weights: Any, keras_names: list[str], count: int, place: str) -> tuple[list[Any], list[Any]]:
+def _by_output(value: Any, weights: Any, keras_names: list[str], count: int) -> tuple[list[Any], list[Any]]:
     """`(losses, weights)`, each with one entry per output."""
     if value is None or isinstance(value, str) or _is_object(value):
         if isinstance(weights, list) and len(weights) == 1:
@@ -104,15 +102,15 @@ def _by_output(value: Any, weights: Any, keras_names: list[str], count: int, pla
     if isinstance(value, list) and len(value) == count:
         weights = [None] * count if weights is None else weights
         if not isinstance(weights, list) or len(weights) != count:
-            raise KerasFileError(f"{place}: loss_weights must be a list of {count}, got {shortened(weights)}")
+            raise KerasFileError(f"loss: loss_weights must be a list of {count}, got {shortened(weights)}")
         return value, weights
     if isinstance(value, dict) and set(value) <= set(keras_names) and len(set(keras_names)) == count:
         weights = {} if weights is None else weights
         if not isinstance(weights, dict):
-            raise KerasFileError(f"{place}: loss_weights must be an object like the losses, got {shortened(weights)}")
+            raise KerasFileError(f"loss: loss_weights must be an object like the losses, got {shortened(weights)}")
         return [value.get(key) for key in keras_names], [weights.get(key) for key in keras_names]
     raise KerasFileError(
-        f"{place} must be a loss, a list of {count}, or an object with the keys {', '.join(keras_names)}, got "
+        f"loss must be a loss, a list of {count}, or an object with the keys {', '.join(keras_names)}, got "
         f"{shortened(value)}"
     )
 

@@ -102,7 +102,7 @@ def load_training(
             loaded = _LoadedOptimizer("optax", chain, chain.init(params), None, None, None, "it is one of yours")
         penalty, activity = read_weight_penalty(built.root), read_activity_penalty(built.root, built.model)
     loss, why_no_loss = _read_loss(config.get("loss"), config.get("loss_weights"), built, contents.config or {})
-    losses = {} if loss is None else {term.output: serialize_loss(term.value, "loss") for term in loss.terms}
+    losses = {} if loss is None else {term.output: serialize_loss(term.value) for term in loss.terms}
     return Training(
         with_folders(built),
         loaded.name,
@@ -139,7 +139,7 @@ def _load_optimizer(
     learning_rate: float | Callable[[Any], Any] | None,
 ) -> _LoadedOptimizer:
     """The file's optimizer with its state."""
-    parsed = read_optimizer(value, "optimizer", constraints, is_keras_2=contents.is_keras_2)
+    parsed = read_optimizer(value, constraints, is_keras_2=contents.is_keras_2)
     _check_loss_scaling(parsed, built.model)
     reader = ArrayReader(contents)
     arrays = trainable_arrays(built.root)
@@ -152,7 +152,7 @@ def _load_optimizer(
     optimizer = parsed.make(schedule)
     state = fill_state(optimizer.init(params), slots, steps, parsed.accumulation)
     # A schedule of the file is written as it was.
-    serialized = serialize_optimizer(value, "optimizer", learning_rate if callable(rate) else used)
+    serialized = serialize_optimizer(value, learning_rate if callable(rate) else used)
     return _LoadedOptimizer(parsed.name, optimizer, state, schedule, parsed, *serialized)
 
 
@@ -172,7 +172,7 @@ def _read_loss(
     names = built.model.outputs
     keras_names = read_output_names(config, names)
     try:
-        loss = read_loss(value, weights, names, keras_names, "loss")
+        loss = read_loss(value, weights, names, keras_names)
     except KerasFileError as error:
         return None, str(error)
     if loss is None:

@@ -61,16 +61,16 @@ class Loss:
         return total if self.reduction == "sum" else m.where(count == 0, 0, total / m.maximum(count, 1))
 
 
-def read_single_loss(value: Any, place: str) -> Loss:
+def read_single_loss(value: Any) -> Loss:
     """The loss of one output, given its name or its serialized object.
 
     Raises `KerasFileError` for a loss that is not part of Keras or not supported.
 
-    >>> loss = read_single_loss("mse", "loss")
+    >>> loss = read_single_loss("mse")
     >>> float(loss(jnp.array([[1.0], [3.0]]), jnp.array([0.0, 0.0])))
     5.0
     """
-    name, config = look_up(LOSSES, value, place, "the loss")
+    name, config = look_up(LOSSES, value, "loss", "the loss")
     reduction = config.get("reduction", one_of(*REDUCTIONS), "sum_over_batch_size")
     ignored = config.get("ignore_class", optional(integer), None)
     formula = LOSSES[name](config)

@@ -49,18 +49,18 @@ class ParsedOptimizer:
 
 
 def read_optimizer(
-    value: Any, place: str, constraints: dict[tuple[str, str], Constraint], *, is_keras_2: bool = False
+    value: Any, constraints: dict[tuple[str, str], Constraint], *, is_keras_2: bool = False
 ) -> ParsedOptimizer:
     """Read a serialized optimizer; `is_keras_2` is whether Keras 2 wrote the file.
 
     Raises `KerasFileError` for an unknown optimizer or option.
     """
     value, version = modernize(value, is_keras_2)
-    name, config = look_up(OPTIMIZERS, value, place, "the optimizer")
+    name, config = look_up(OPTIMIZERS, value, "optimizer", "the optimizer")
     defaults = {"learning_rate": LEARNING_RATE, **DEFAULTS.get(name, {})}
     config = Config({**defaults, **config.values}, config.place)
     rule = OPTIMIZERS[name](config, version)
-    learning_rate = _learning_rate(config, version, place)
+    learning_rate = _learning_rate(config, version)
     clip = _clipping(config)
     decay = config.get("weight_decay", optional(number), None)
     steps = config.get("gradient_accumulation_steps", optional(integer), None) or 1
@@ -92,10 +92,10 @@ def read_optimizer(
     )
 
 
-def _learning_rate(config: Config, version: OptimizerVersion, place: str) -> float | Schedule:
+def _learning_rate(config: Config, version: OptimizerVersion) -> float | Schedule:
     def read(value: Any) -> float | Schedule:
         is_schedule = isinstance(value, (dict, str))
-        return read_schedule(value, f"{place}, learning_rate") if is_schedule else number(value)
+        return read_schedule(value, "optimizer, learning_rate") if is_schedule else number(value)
 
     rate = config.get("learning_rate", read)
     decay = config.get("decay", optional(number), None) if version is OptimizerVersion.LEGACY else None

@@ -6,6 +6,7 @@ slots of each array of params, in the order of the model's `trainable_variables`
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,10 +36,10 @@ class ArrayReader:
         if contents.by_layer is not None:
             has_state = any(path.startswith(f"{GROUP}/") for path in paths)
             names = contents.by_layer.texts("weight_names", GROUP) if has_state else []
-            self._paths = [f"{GROUP}/{name}" for name in names]
+            self._paths = deque(f"{GROUP}/{name}" for name in names)
         else:
             stored = {path for path in paths if path.startswith(FOLDER)}
-            self._paths = [f"{FOLDER}vars/{number}" for number in range(len(stored))]
+            self._paths = deque(f"{FOLDER}vars/{number}" for number in range(len(stored)))
             unknown = sorted(stored - set(self._paths))
             if unknown:
                 raise KerasFileError(
@@ -46,17 +47,15 @@ class ArrayReader:
                     "optimizer/vars, and no loss scaling for float16"
                 )
         self._arrays = contents.arrays
-        self._next = 0
 
     @property
     def remaining(self) -> int:
         """The number of arrays that were not read."""
-        return len(self._paths) - self._next
+        return len(self._paths)
 
     def read(self, shape: tuple[int, ...], what: str) -> Array:
         """The next array. Raises `KerasFileError` unless it has this shape."""
-        path = self._paths[self._next]
-        self._next += 1
+        path = self._paths.popleft()
         array = self._arrays.read(path)
         if array.shape != tuple(shape) or array.dtype.kind == "b":
             raise KerasFileError(

@@ -69,9 +69,9 @@ def serialize_options(root: Part) -> dict[str, dict[str, dict[str, Any]]]:
     return options
 
 
-def serialize_loss(value: Any, place: str) -> dict[str, Any]:
+def serialize_loss(value: Any) -> dict[str, Any]:
     """A loss as Keras 3 serializes it."""
-    serialized = serialize(LOSSES, value, place, "keras.losses")
+    serialized = serialize(LOSSES, value, "loss", "keras.losses")
     name = serialized["class_name"]
     config = {key: option for key, option in serialized["config"].items() if key != "fn"}
     if config.get("reduction") == "auto":
@@ -80,14 +80,14 @@ def serialize_loss(value: Any, place: str) -> dict[str, Any]:
 
 
 def serialize_optimizer(
-    value: Any, place: str, learning_rate: float | Callable[[Any], Any] | None
+    value: Any, learning_rate: float | Callable[[Any], Any] | None
 ) -> tuple[dict[str, Any] | None, str]:
     """`(optimizer, "")` as Keras 3 serializes it, or None and the reason why it has no equivalent.
 
     `learning_rate`, unless None, replaces the learning rate of the config.
     """
     value, version = modernize(value)
-    serialized = serialize(OPTIMIZERS, value, place, "keras.optimizers")
+    serialized = serialize(OPTIMIZERS, value, "optimizer", "keras.optimizers")
     name, own = serialized["class_name"], serialized["config"]
     config = {key: option for key, option in own.items() if key not in (*EXECUTION_OPTIONS, "decay")}
     decay = own.get("decay") or 0.0
@@ -95,7 +95,7 @@ def serialize_optimizer(
     if callable(rate):
         return None, "its learning_rate is a function of yours"
     if isinstance(rate, (dict, str)):
-        rate = serialize(SCHEDULES, rate, f"{place}, learning_rate", SCHEDULES_MODULE)
+        rate = serialize(SCHEDULES, rate, "optimizer, learning_rate", SCHEDULES_MODULE)
     if version is OptimizerVersion.LEGACY:
         if decay > 0 and isinstance(rate, dict) and learning_rate is None:
             return None, "Keras 3 has no schedule with a decay"
@@ -103,7 +103,9 @@ def serialize_optimizer(
             return None, f"{name} of Keras 3 adds epsilon before it takes the square root"
     if decay > 0 and learning_rate is None:
         options = {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay}
-        rate = serialize(SCHEDULES, {"class_name": "InverseTimeDecay", "config": options}, place, SCHEDULES_MODULE)
+        rate = serialize(
+            SCHEDULES, {"class_name": "InverseTimeDecay", "config": options}, "optimizer", SCHEDULES_MODULE
+        )
     return {**serialized, "config": {**config, "learning_rate": rate}}, ""
 
 
@@ -151,7 +153,7 @@ def _add_options(written: WrittenModel, options: Mapping[str, Mapping[str, Mappi
 
 
 def _state_arrays(root: Part, training: Training, optimizer: dict[str, Any]) -> dict[str, Array]:
-    parsed = read_optimizer(optimizer, "optimizer", {})
+    parsed = read_optimizer(optimizer, {})
     order = trainable_arrays(root)
     arrays: list[Any] = [np.asarray(training.steps, np.int32)]
     is_double = any(a.dtype == jnp.float64 for a in jax.tree.leaves(training.state))

@@ -68,7 +68,7 @@ def test_values_and_gradients_equal_keras(name: str) -> None:
     theirs = given if not isinstance(given, str) else L.get(given)
     theirs = theirs if isinstance(theirs, L.Loss) else LossFunctionWrapper(theirs)
     want, want_bar = jax.jit(jax.value_and_grad(lambda y: theirs(target, y)))(y)
-    loss = read_single_loss(serialized, "loss")
+    loss = read_single_loss(serialized)
     value, bar = jax.jit(jax.value_and_grad(lambda y: loss(y, target)))(y)
     assert float(value) == pytest.approx(float(want), rel=1e-6)
     assert deviation(bar, want_bar) < 1e-6
@@ -82,8 +82,8 @@ def test_values_and_gradients_equal_keras(name: str) -> None:
 
 def test_shapes_may_differ_by_an_axis_of_size_1() -> None:
     y, target = np.ones((3, 1), "float32"), np.array([1.0, 2.0, 4.0], "float32")
-    assert float(read_single_loss("mse", "loss")(y, target)) == pytest.approx(10 / 3)
-    assert float(read_single_loss("mse", "loss")(y[:, 0], target[:, None])) == pytest.approx(10 / 3)
+    assert float(read_single_loss("mse")(y, target)) == pytest.approx(10 / 3)
+    assert float(read_single_loss("mse")(y[:, 0], target[:, None])) == pytest.approx(10 / 3)
 
 
 def _two_outputs(as_dict: bool = False) -> Any:
