@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 
 from .functional import conv1d
-from .geometry import output_length, reach
+from .geometry import pad_amounts
 
 __all__ = ["Conv1d", "use_jconv"]
 
@@ -55,9 +55,8 @@ class Conv1d(eqx.nn.Conv1d):
         if self.padding != "SAME_LOWER":
             return self.padding.lower()
         (stride,), (dilation,), (size,) = self.stride, self.dilation, self.kernel_size
-        outputs = output_length(length, size, stride=stride, dilation=dilation, padding="same")
-        total = max((outputs - 1) * stride + reach(size, dilation) - length, 0)
-        return total - total // 2, total // 2
+        low, high = pad_amounts(length, size, stride=stride, dilation=dilation, padding="same")
+        return high, low
 
 
 def use_jconv(model: Model) -> Model:

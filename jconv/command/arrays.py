@@ -38,10 +38,9 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int) -> dict[str, Array]
             f"{path.name} has arrays {', '.join(sorted(content)) or 'none'}; the model's inputs are {', '.join(names)}"
         )
     arrays: dict[str, Array] = {name: content[name] for name in names}
-    integers = file.model.integer_inputs()
     for name, array in arrays.items():
         what = path.name if len(arrays) == 1 else f"{name} in {path.name}"
-        _check(what, array, file.shapes[name], name in integers)
+        _check(what, array, file.shapes[name], file.dtypes[name])
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         raise UserError(f"{path.name}: all inputs must have the same number of examples, got {counts}")
@@ -50,17 +49,15 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int) -> dict[str, Array]
     return arrays
 
 
-def cast_input(array: Array, name: str, is_integer: bool) -> Array:
-    """Convert an array to the type that the model's input has: int32 if `is_integer`, else float32.
+def cast_input(array: Array, name: str, dtype: Any) -> Array:
+    """Convert an array to the type that the model's input has, int32 or float32.
 
     Raises `UserError`, with the `name` of the input, for integers of more than 32 bits.
     """
-    if not is_integer:
-        return np.asarray(array, np.float32)
     limits = np.iinfo(np.int32)
-    if array.size and (array.max() > limits.max or array.min() < limits.min):
+    if dtype is np.int32 and array.size and (array.max() > limits.max or array.min() < limits.min):
         raise UserError(f"{name} has integers of more than 32 bits")
-    return np.asarray(array, np.int32)
+    return np.asarray(array, dtype)
 
 
 def _load(path: Path, max_bytes: int) -> Any:
@@ -92,21 +89,19 @@ def _declared_bytes(file: BinaryIO) -> int:
     total = 0
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
-            size = info.file_size
             with archive.open(info) as member:
                 version = npy.read_magic(member)
                 if version not in HEADER_READERS:
                     raise ValueError(f"{info.filename} has a header of version {version}, for structured arrays only")
                 shape, _, dtype = HEADER_READERS[version](member)
-                size = max(size, math.prod(shape) * dtype.itemsize)
-            total += size
+            total += max(info.file_size, math.prod(shape) * dtype.itemsize)
     return total
 
 
-def _check(what: str, array: Array, shape: tuple[int | None, ...], is_integer: bool) -> None:
+def _check(what: str, array: Array, shape: tuple[int | None, ...], dtype: Any) -> None:
     if array.dtype.kind not in "fiub":
         raise UserError(f"{what} must contain real numbers, got {array.dtype}")
-    if is_integer and array.dtype.kind == "f":
+    if dtype is np.int32 and array.dtype.kind == "f":
         raise UserError(f"{what} must contain integers, for an embedding, got {array.dtype}")
     message = f"{what} has shape {array.shape}, the model takes {format_shape(shape, 'examples')}"
     if _fits(array.shape, shape):

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.export
-import jax.numpy as jnp
 
 from ..atomic_files import write_file
 from ..model.graph import Model
-from ..model.nodes import TRIAL_LENGTHS, fill_sizes
+from ..model.nodes import TRIAL_LENGTHS
 from . import export_stream
 from .arrays import check_output
 from .errors import UserError, first_line
@@ -78,12 +77,9 @@ def _export_first(file: ModelFile, options: argparse.Namespace) -> tuple[Any, Si
 
 def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | None) -> Any:
     model, params, state, _ = file
-    integers = model.integer_inputs()
     scope = jax.export.SymbolicScope(signature.constraints)
     x: Any = {
-        name: jax.ShapeDtypeStruct(
-            jax.export.symbolic_shape(text, scope=scope), jnp.int32 if name in integers else jnp.float32
-        )
+        name: jax.ShapeDtypeStruct(jax.export.symbolic_shape(text, scope=scope), file.dtypes[name])
         for name, text in signature.shapes.items()
     }
     x = x[model.inputs[0]] if len(x) == 1 else x
@@ -110,7 +106,7 @@ def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signat
         if axes:
             reason = model.why_refused(_with_length(shapes, axes, TRIAL_LENGTHS[0]))
             why_fixed = reason or "the program needs a fixed length"
-        yield Signature(_to_texts(batch, fill_sizes(shapes, 0)), [], description, why_fixed)
+        yield Signature(_to_texts(batch, shapes), [], description, why_fixed)
 
 
 def _length_axes(model: Model, shapes: Shapes) -> dict[str, int]:
@@ -147,15 +143,13 @@ def _open_length(
     multiples = range(0, trial, step)
     shortest = step * bisect.bisect_left(multiples, True, lo=1, key=is_accepted)
     symbols = {name: "length" if is_shared or len(axes) == 1 else f"length{i}" for i, name in enumerate(axes)}
-    texts = {}
-    for name, shape in shapes.items():
-        sizes = [str(size) for size in shape]
-        if name in axes:
-            sizes[axes[name]] = symbols[name] if step == 1 else f"{step}*{symbols[name]}"
-        texts[name] = ", ".join([batch, *sizes])
+    open_shapes = {name: list(shape) for name, shape in shapes.items()}
+    for name, symbol in symbols.items():
+        open_shapes[name][axes[name]] = symbol if step == 1 else f"{step}*{symbol}"
     constraints = [f"{symbol} >= {shortest // step}" for symbol in sorted(set(symbols.values()))]
     multiple = "" if step == 1 else f" that is a multiple of {step}"
     shared = ", the same for all inputs" if is_shared else ""
+    texts = _to_texts(batch, open_shapes)
     return Signature(texts, constraints, f"{examples}, any length of at least {shortest}{multiple}{shared}")
 
 

@@ -139,14 +139,14 @@ class StreamedModel:
 
     def _chunk(self, samples: int) -> Any:
         """The shape and type of a chunk, as a dict for several inputs."""
-        model, integers = self.file.model, self.file.model.integer_inputs()
+        model = self.file.model
         length_last = length_first(model).length_last
         chunks = {}
         for name, shape in self.file.shapes.items():
             sizes = [*shape[:-1], samples] if name in length_last else [samples, *shape[1:]]
             if None in sizes:
                 raise ValueError(f"input {name!r} of shape {format_shape(shape)} has more than one open size")
-            chunks[name] = jax.ShapeDtypeStruct((self.batch, *sizes), jnp.int32 if name in integers else jnp.float32)
+            chunks[name] = jax.ShapeDtypeStruct((self.batch, *sizes), self.file.dtypes[name])
         return chunks if len(chunks) > 1 else chunks[model.inputs[0]]
 
 

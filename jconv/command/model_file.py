@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..keras import load
 from ..model.graph import Model, Tree
 from ..model.nodes import fill_sizes
@@ -21,6 +23,12 @@ class ModelFile(NamedTuple):
     params: Tree
     state: Tree
     shapes: dict[str, tuple[int | None, ...]]
+
+    @property
+    def dtypes(self) -> dict[str, Any]:
+        """The type of each input by name: int32 for integers, such as an embedding reads, else float32."""
+        integers = self.model.integer_inputs()
+        return {name: np.int32 if name in integers else np.float32 for name in self.shapes}
 
 
 def load_model(options: argparse.Namespace) -> ModelFile:
@@ -52,9 +60,10 @@ def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, 
             )
         return fill_sizes(shapes, 0)
     if length is not None:
-        if reason := model.why_refused(fill_sizes(shapes, length)):
+        filled = fill_sizes(shapes, length)
+        if reason := model.why_refused(filled):
             raise UserError(f"--length {length}: {reason}")
-        return fill_sizes(shapes, length)
+        return filled
     try:
         return model.accepted_shapes(shapes)
     except ValueError as error:

@@ -26,11 +26,11 @@ def run(options: argparse.Namespace) -> int:
     _check_suffix(output, model.outputs)
     check_output(output, {"model": options.file, "input": options.input})
     x = read_inputs(options.input, file, options.max_bytes)
-    integers = model.integer_inputs()
+    dtypes = file.dtypes
     apply = jax.jit(lambda params, state, x: model.apply(params, state, x)[0])
 
     def compute(start: int) -> dict[str, Array]:
-        batch = {name: cast_input(a[start : start + options.batch], name, name in integers) for name, a in x.items()}
+        batch = {name: cast_input(a[start : start + options.batch], name, dtypes[name]) for name, a in x.items()}
         y = apply(file.params, file.state, batch)
         by_name = {model.outputs[0]: y} if len(model.outputs) == 1 else y
         return {name: _to_storable(np.asarray(by_name[name])) for name in model.outputs}

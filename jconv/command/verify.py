@@ -80,10 +80,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _inputs(options: argparse.Namespace, file: ModelFile) -> dict[str, Any]:
-    integers = file.model.integer_inputs()
     if options.input is not None:
         inputs = read_inputs(options.input, file, options.max_bytes)
-        return {name: cast_input(array, name, name in integers) for name, array in inputs.items()}
+        return {name: cast_input(array, name, file.dtypes[name]) for name, array in inputs.items()}
+    integers = file.model.integer_inputs()
     rng = np.random.default_rng(options.seed)
     x: dict[str, Any] = {}
     for name, sizes in choose_sizes(file.model, file.shapes, options.length).items():

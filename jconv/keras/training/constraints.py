@@ -11,8 +11,7 @@ import optax
 
 from ..kinds.config import Config, number, one_or_more_integers
 from ..read.parts import Part
-from .layer_options import array_options
-from .objects import read_object
+from .layer_options import read_array_options
 
 EPSILON = 1e-7
 Constraint = Callable[[jax.Array], jax.Array]
@@ -23,12 +22,7 @@ def read_constraints(root: Part) -> dict[tuple[str, str], Constraint]:
 
     Raises `KerasFileError` for a constraint that is not part of Keras.
     """
-    constraints = {}
-    for option in array_options(root, "_constraint"):
-        constraint = read_object(CONSTRAINTS, option.value, option.place, "the constraint")
-        option.check(constraint)
-        constraints[option.key, option.array] = constraint
-    return constraints
+    return {(key, name): found for key, name, found in read_array_options(root, "constraint", CONSTRAINTS)}
 
 
 def constrain(constraints: dict[tuple[str, str], Constraint]) -> optax.GradientTransformation:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from ..files.errors import KerasFileError, error_context
+from ..kinds.config import Config
 from ..read.layer import MODELS
 from ..read.parts import Part
+from .objects import read_object
+
+Function = TypeVar("Function", bound=Callable[[jax.Array], Any])
 
 # The word before `_regularizer`, and the last parts of the names of the arrays that it applies to. The `kernel` of an
 # attention layer is the kernel of each of its projections.
@@ -37,28 +41,17 @@ INNER_LAYERS = {
 ACTIVITY_REGULARIZER = "activity_regularizer"
 
 
-@dataclass(frozen=True)
-class ArrayOption:
-    """The `value` of an option, and the trained array of params that it applies to, with its `shape`."""
+def read_array_options(
+    root: Part, kind: str, table: Mapping[str, Callable[[Config], Function]]
+) -> list[tuple[str, str, Function]]:
+    """`(key, name, function)` for each trained array with an option such as `kernel_constraint`, of the `kind`.
 
-    key: str
-    array: str
-    shape: tuple[int, ...]
-    value: Any
-    place: str
-
-    def check(self, function: Callable[[jax.Array], Any]) -> None:
-        """Raise `KerasFileError` if a function does not accept an array of this shape."""
-        with error_context(f"{self.place} does not fit an array of shape {self.shape}"):
-            jax.eval_shape(function, jax.ShapeDtypeStruct(self.shape, jnp.float32))
-
-
-def array_options(root: Part, suffix: str) -> list[ArrayOption]:
-    """The options whose key ends in `suffix`, one entry per trained array.
-
-    Raises `KerasFileError` for an option that applies to other arrays than those in `ARRAYS`.
+    The function is made by the entry of `table` with the name of the option's value. Raises `KerasFileError` for an
+    option that applies to other arrays than those in `ARRAYS`, for an object that is not in the table, and for one that
+    does not accept the array.
     """
-    options = []
+    found = []
+    suffix = f"_{kind}"
     for part in (leaf for leaf in root.leaves() if leaf.used):
         assert part.layer is not None
         with error_context(part.place):
@@ -72,8 +65,11 @@ def array_options(root: Part, suffix: str) -> list[ArrayOption]:
                     suffixes = ARRAYS[option.removesuffix(suffix)]
                     for name, shape in shapes.items():
                         if name.startswith(layer.prefix) and name.rpartition("/")[2] in suffixes:
-                            options.append(ArrayOption(part.key, name, tuple(shape), value, place))
-    return options
+                            function = read_object(table, value, place, f"the {kind}")
+                            with error_context(f"{place} does not fit an array of shape {tuple(shape)}"):
+                                jax.eval_shape(function, jax.ShapeDtypeStruct(shape, jnp.float32))
+                            found.append((part.key, name, function))
+    return found
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import optax
 from ..kinds.config import Config, flag, integer, number, optional
 from .constraints import Constraint, constrain
 from .objects import check_all_used, look_up
-from .optimizer_version import OptimizerVersion, modernize, with_decay
+from .optimizer_version import OptimizerVersion, modernize
 from .schedules import Schedule, read_schedule
 from .update_rules import DEFAULTS, LEARNING_RATE, OPTIMIZERS, ShapeOf, Slots, moving_average
 
@@ -99,7 +99,9 @@ def _learning_rate(config: Config, version: OptimizerVersion) -> float | Schedul
 
     rate = config.get("learning_rate", read)
     decay = config.get("decay", optional(number), None) if version is OptimizerVersion.LEGACY else None
-    return with_decay(rate, decay) if decay and decay > 0 else rate
+    if decay is None or decay <= 0:
+        return rate
+    return lambda count: (rate(count) if callable(rate) else rate) / (1 + decay * count)
 
 
 def accumulate(inner: optax.GradientTransformation, steps: int) -> optax.GradientTransformation:

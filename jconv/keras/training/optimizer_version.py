@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from .schedules import Schedule
-
 CUSTOM_PREFIX = "Custom>"
 # Options of Keras 2 that do not change results.
 EXECUTION_OPTIONS = ("jit_compile", "is_legacy_optimizer")
@@ -61,8 +59,3 @@ def _version(value: Mapping[str, Any], config: Mapping[str, Any]) -> OptimizerVe
         return OptimizerVersion.KERAS_2
     is_legacy = "use_ema" not in config and ("decay" in config or "lr" in config)
     return OptimizerVersion.LEGACY if is_legacy else OptimizerVersion.KERAS_3
-
-
-def with_decay(rate: float | Schedule, decay: float) -> Schedule:
-    """The learning rate divided by `1 + decay * count`, as in the legacy optimizers."""
-    return lambda count: (rate(count) if callable(rate) else rate) / (1 + decay * count)

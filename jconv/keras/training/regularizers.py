@@ -14,10 +14,10 @@ from ...layers import Bidirectional
 from ...layers.base import is_tuple_of_shapes
 from ...layers.nesting import unwrap
 from ...model.graph import Model
-from ..files.errors import error_context
+from ..files.errors import KerasFileError, error_context
 from ..kinds.config import Config, number, one_of, optional
 from ..read.parts import Part
-from .layer_options import ACTIVITY_REGULARIZER, LayerConfig, array_options, layer_configs
+from .layer_options import ACTIVITY_REGULARIZER, LayerConfig, layer_configs, read_array_options
 from .objects import read_object
 
 # Keras's epsilon.
@@ -118,12 +118,7 @@ def read_weight_penalty(root: Part) -> WeightPenalty:
 
     Raises `KerasFileError` for a regularizer that is not part of Keras.
     """
-    terms = []
-    for option in array_options(root, "_regularizer"):
-        regularizer = _read_regularizer(option.value, option.place)
-        option.check(regularizer)
-        terms.append((option.key, option.array, regularizer))
-    return WeightPenalty(tuple(terms))
+    return WeightPenalty(tuple(read_array_options(root, "regularizer", REGULARIZERS)))
 
 
 def read_activity_penalty(root: Part, model: Model) -> ActivityPenalty:
@@ -163,8 +158,9 @@ def _activity_regularizers(part: Part) -> list[L1L2 | Orthogonal]:
         del found["backward/"]
     for prefix, (inner, _) in found.items():
         if prefix or part.class_name in ATTENTIONS:
-            Config(inner.config, inner.place).fail(
-                f"the {ACTIVITY_REGULARIZER} of a layer inside another layer is not supported in training"
+            raise KerasFileError(
+                f"{inner.place}: the {ACTIVITY_REGULARIZER} of a layer inside another layer is not supported in "
+                "training"
             )
     return [regularizer for _, regularizer in found.values()] + merged
 
@@ -176,12 +172,8 @@ def _activity_regularizer(layer: LayerConfig) -> L1L2 | Orthogonal | None:
         value = {"class_name": "L1L2", "config": {name: layer.config.get(name, 0.0) for name in ("l1", "l2")}}
     if value is None:
         return None
-    regularizer = _read_regularizer(value, f"{layer.place}: {ACTIVITY_REGULARIZER}")
+    regularizer = read_object(REGULARIZERS, value, f"{layer.place}: {ACTIVITY_REGULARIZER}", "the regularizer")
     return None if regularizer == L1L2() else regularizer
-
-
-def _read_regularizer(value: Any, place: str) -> L1L2 | Orthogonal:
-    return read_object(REGULARIZERS, value, place, "the regularizer")
 
 
 def _factor(config: Config, name: str, default: float) -> float:

@@ -32,7 +32,7 @@ class UpdateRule:
     unused_shape: ShapeOf | None = None
 
 
-def scale_by_keras_adam(b1: float, b2: float, eps: float, amsgrad: bool = False) -> optax.GradientTransformation:
+def scale_by_keras_adam(b1: float, b2: float, eps: float, amsgrad: bool) -> optax.GradientTransformation:
     """Adam as in Keras: `eps` is added to the root of the second moment before its bias correction.
 
     As in Keras, the corrections have the type of the params, so that in float32 the first ones have errors of 1e-5.
@@ -70,7 +70,7 @@ def scale_by_legacy_rss(start: float, eps: float) -> optax.GradientTransformatio
 
 
 def moving_average(
-    momentum: float, every: int | None, steps: int = 1, *, includes_start: bool = False
+    momentum: float, every: int | None, steps: int, *, includes_start: bool
 ) -> optax.GradientTransformation:
     """Keras's moving average of the params (`use_ema`), kept in `optax.EmaState.ema`.
 

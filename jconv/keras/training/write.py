@@ -90,22 +90,21 @@ def serialize_optimizer(
     serialized = serialize(OPTIMIZERS, value, "optimizer", "keras.optimizers")
     name, own = serialized["class_name"], serialized["config"]
     config = {key: option for key, option in own.items() if key not in (*EXECUTION_OPTIONS, "decay")}
-    decay = own.get("decay") or 0.0
+    decay = 0.0 if learning_rate is not None else own.get("decay") or 0.0
     rate = config.get("learning_rate") if learning_rate is None else learning_rate
     if callable(rate):
         return None, "its learning_rate is a function of yours"
     if isinstance(rate, (dict, str)):
         rate = serialize(SCHEDULES, rate, "optimizer, learning_rate", SCHEDULES_MODULE)
     if version is OptimizerVersion.LEGACY:
-        if decay > 0 and isinstance(rate, dict) and learning_rate is None:
+        if decay > 0 and isinstance(rate, dict):
             return None, "Keras 3 has no schedule with a decay"
         if name == "Adagrad" or (name == "RMSprop" and not config.get("momentum")):
             return None, f"{name} of Keras 3 adds epsilon before it takes the square root"
-    if decay > 0 and learning_rate is None:
+    if decay > 0:
         options = {"initial_learning_rate": rate, "decay_steps": 1, "decay_rate": decay}
-        rate = serialize(
-            SCHEDULES, {"class_name": "InverseTimeDecay", "config": options}, "optimizer", SCHEDULES_MODULE
-        )
+        schedule = {"class_name": "InverseTimeDecay", "config": options}
+        rate = serialize(SCHEDULES, schedule, "optimizer", SCHEDULES_MODULE)
     return {**serialized, "config": {**config, "learning_rate": rate}}, ""
 
 

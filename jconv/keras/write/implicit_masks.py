@@ -61,9 +61,8 @@ def _masks_read(model: Model, names: Mapping[str, str], table: dict[Any, int]) -
             continue
         masks, others = _split_masks(layer, inputs)
         numbers[node.name] = _number(table, key, *others)
-        merges = merges_masks(layer)
-        read = tuple(str(number) for _, number in masks) if merges else tuple(sorted(role for role, _ in masks))
-        found.setdefault(key, {})[node.name] = read
+        read = (str(number) for _, number in masks) if merges_masks(layer) else sorted(role for role, _ in masks)
+        found.setdefault(key, {})[node.name] = tuple(read)
     return found
 
 
