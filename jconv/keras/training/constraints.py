@@ -12,6 +12,7 @@ import optax
 from ..kinds.config import Config, number, one_or_more_integers
 from ..read.parts import Part
 from .layer_options import read_array_options
+from .objects import read_numbers
 
 EPSILON = 1e-7
 Constraint = Callable[[jax.Array], jax.Array]
@@ -50,8 +51,7 @@ def _max_norm(config: Config) -> Constraint:
 
 
 def _min_max_norm(config: Config) -> Constraint:
-    low, high = config.get("min_value", number, 0.0), config.get("max_value", number, 1.0)
-    rate = config.get("rate", number, 1.0)
+    low, high, rate = read_numbers(config, min_value=0.0, max_value=1.0, rate=1.0)
 
     def constraint(w: jax.Array, norms: jax.Array) -> jax.Array:
         target = rate * jnp.clip(norms, low, high) + (1 - rate) * norms

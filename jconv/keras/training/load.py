@@ -99,7 +99,7 @@ def load_training(
             loaded = _load_optimizer(serialized, built, contents, params, constraints, learning_rate)
         else:
             chain = optax.chain(optimizer, constrain(constraints)) if constraints else optimizer
-            loaded = _LoadedOptimizer("optax", chain, chain.init(params), None, None, None, "it is one of yours")
+            loaded = _LoadedOptimizer("optax", chain, chain.init(params), None, None, (None, "it is one of yours"))
         penalty, activity = read_weight_penalty(built.root), read_activity_penalty(built.root, built.model)
     loss, why_no_loss = _read_loss(config.get("loss"), config.get("loss_weights"), built, contents.config or {})
     losses = {} if loss is None else {term.output: serialize_loss(term.value) for term in loss.terms}
@@ -114,20 +114,19 @@ def load_training(
         activity,
         loaded.schedule,
         loaded.parsed,
-        CompileConfig(loaded.serialized, loaded.why, losses, serialize_options(built.root)),
+        CompileConfig(*loaded.serialized, losses, serialize_options(built.root)),
     )
 
 
 class _LoadedOptimizer(NamedTuple):
-    """The optimizer for a `Training`; `why` is the reason if `serialized` is None."""
+    """The optimizer for a `Training`; `serialized` is the result of `serialize_optimizer`."""
 
     name: str
     optimizer: optax.GradientTransformation
     state: Any
     schedule: Schedule | None
     parsed: ParsedOptimizer | None
-    serialized: dict[str, Any] | None
-    why: str
+    serialized: tuple[dict[str, Any] | None, str]
 
 
 def _load_optimizer(
@@ -153,7 +152,7 @@ def _load_optimizer(
     state = fill_state(optimizer.init(params), slots, steps, parsed.accumulation)
     # A schedule of the file is written as it was.
     serialized = serialize_optimizer(value, learning_rate if callable(rate) else used)
-    return _LoadedOptimizer(parsed.name, optimizer, state, schedule, parsed, *serialized)
+    return _LoadedOptimizer(parsed.name, optimizer, state, schedule, parsed, serialized)
 
 
 def _check_loss_scaling(optimizer: ParsedOptimizer, model: Model) -> None:

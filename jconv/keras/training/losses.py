@@ -16,7 +16,7 @@ import numpy as np
 
 from ...layers.operations.functions import EXACT, TRACED
 from ..kinds.config import Config, flag, integer, number, one_of, one_or_more_integers, optional
-from .objects import check_all_used, look_up
+from .objects import check_all_used, look_up, read_numbers
 
 EPSILON = 1e-7
 # Given a module of array functions, targets and outputs, the loss of each example.
@@ -183,7 +183,7 @@ def _binary_crossentropy(config: Config) -> Formula:
 
 def _binary_focal(config: Config) -> Formula:
     logits, smoothing, axis = _logits_smoothing_axis(config)
-    alpha, gamma = config.get("alpha", number, 0.25), config.get("gamma", number, 2.0)
+    alpha, gamma = read_numbers(config, alpha=0.25, gamma=2.0)
     balancing = config.get("apply_class_balancing", flag, False)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
@@ -202,10 +202,14 @@ def _along(m: Any, name: str, y: Any, axis: int) -> Any:
     return m.moveaxis(m.activation(name)(m.moveaxis(y, axis, -1)), -1, axis)
 
 
+def _probabilities(m: Any, y: Any, axis: int) -> Any:
+    return _clip(m, y / m.sum(y, axis=axis, keepdims=True))
+
+
 def _log_probabilities(m: Any, y: Any, logits: bool, axis: int = -1) -> Any:
     if logits:
         return _along(m, "log_softmax", y, axis)
-    return m.log(_clip(m, y / m.sum(y, axis=axis, keepdims=True)))
+    return m.log(_probabilities(m, y, axis))
 
 
 def _smooth_labels(target: Any, y: Any, smoothing: float) -> Any:
@@ -225,11 +229,11 @@ def _categorical(config: Config) -> Formula:
 
 def _categorical_focal(config: Config) -> Formula:
     logits, smoothing, axis = _logits_smoothing_axis(config)
-    alpha, gamma = config.get("alpha", number, 0.25), config.get("gamma", number, 2.0)
+    alpha, gamma = read_numbers(config, alpha=0.25, gamma=2.0)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
         y = _along(m, "softmax", y, axis) if logits else y
-        output = _clip(m, y / m.sum(y, axis=axis, keepdims=True))
+        output = _probabilities(m, y, axis)
         losses = -_smooth_labels(target, y, smoothing) * m.log(output)
         return m.sum(alpha * m.power(1 - output, gamma) * losses, axis=axis)
 
@@ -271,7 +275,7 @@ def _dice(config: Config) -> Formula:
 
 
 def _tversky(config: Config) -> Formula:
-    axis, alpha, beta = _axes(config), config.get("alpha", number, 0.5), config.get("beta", number, 0.5)
+    axis, (alpha, beta) = _axes(config), read_numbers(config, alpha=0.5, beta=0.5)
 
     def loss(m: Any, target: Any, y: Any) -> Any:
         both = m.sum(target * y, axis=axis)

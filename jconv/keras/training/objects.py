@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..files.errors import KerasFileError
-from ..kinds.config import Config, as_dict, optional, shortened, text
+from ..kinds.config import Config, as_dict, number, optional, shortened, text
 
 T = TypeVar("T")
 
@@ -60,6 +60,11 @@ def read_object(table: Mapping[str, Callable[[Config], T]], value: Any, place: s
     made = table[key](config)
     check_all_used(config)
     return made
+
+
+def read_numbers(config: Config, **defaults: float) -> list[float]:
+    """Options that are numbers, in the order of their `defaults`."""
+    return [config.get(name, number, default) for name, default in defaults.items()]
 
 
 def serialize(table: Mapping[str, Any], value: Any, place: str, module: str) -> dict[str, Any]:

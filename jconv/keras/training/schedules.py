@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..kinds.config import Config, as_list, flag, number, optional
-from .objects import read_object
+from .objects import read_numbers, read_object
 
 Schedule = Callable[[Any], jax.Array]
 MAX_STEP = 2**31 - 1
@@ -80,7 +80,7 @@ def _piecewise(config: Config) -> Schedule:
 
 def _polynomial(config: Config) -> Schedule:
     start, steps = _start(config), config.get("decay_steps", _steps)
-    end, power = config.get("end_learning_rate", number, 0.0001), config.get("power", number, 1.0)
+    end, power = read_numbers(config, end_learning_rate=0.0001, power=1.0)
     cycle = config.get("cycle", flag, False)
 
     def schedule(count: Any) -> jax.Array:
@@ -92,9 +92,9 @@ def _polynomial(config: Config) -> Schedule:
 
 
 def _cosine(config: Config) -> Schedule:
-    start, steps, alpha = _start(config), config.get("decay_steps", _steps), config.get("alpha", number, 0.0)
+    start, steps = _start(config), config.get("decay_steps", _steps)
     target = config.get("warmup_target", optional(number), None)
-    warmup = config.get("warmup_steps", number, 0)
+    alpha, warmup = read_numbers(config, alpha=0.0, warmup_steps=0)
 
     def decayed(top: float, done: jax.Array) -> jax.Array:
         return top * ((1 - alpha) * 0.5 * (1 + jnp.cos(math.pi * done / steps)) + alpha)
@@ -113,8 +113,7 @@ def _cosine(config: Config) -> Schedule:
 
 def _cosine_restarts(config: Config) -> Schedule:
     start, first = _start(config), config.get("first_decay_steps", _steps)
-    longer, lower = config.get("t_mul", number, 2.0), config.get("m_mul", number, 1.0)
-    alpha = config.get("alpha", number, 0.0)
+    longer, lower, alpha = read_numbers(config, t_mul=2.0, m_mul=1.0, alpha=0.0)
 
     def schedule(count: Any) -> jax.Array:
         done = _floating(count) / first

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from ..kinds.config import Config, flag, number
+from .objects import read_numbers
 from .optimizer_version import OptimizerVersion
 
 Slots = tuple[tuple[str, ...], ...]
@@ -114,9 +115,9 @@ def _sgd(config: Config, version: OptimizerVersion) -> UpdateRule:
 
 
 def _adam(config: Config, version: OptimizerVersion) -> UpdateRule:
-    betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.999)
+    b1, b2, eps = read_numbers(config, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
     amsgrad = config.get("amsgrad", flag, False)
-    scale = scale_by_keras_adam(*betas, config.get("epsilon", number, 1e-7), amsgrad)
+    scale = scale_by_keras_adam(b1, b2, eps, amsgrad)
     is_legacy = version is OptimizerVersion.LEGACY
     moments = (("mu",), ("nu",)) if is_legacy else (("mu", "nu"),)
     # In place of the maximum of the moments, standalone Keras 2.1 to 2.3 stores arrays of one element.
@@ -130,8 +131,8 @@ def _adamw(config: Config, version: OptimizerVersion) -> UpdateRule:
 
 
 def _rmsprop(config: Config, version: OptimizerVersion) -> UpdateRule:
-    rho, momentum = config.get("rho", number, 0.9), config.get("momentum", number, 0.0)
-    eps, centered = config.get("epsilon", number, 1e-7), config.get("centered", flag, False)
+    rho, momentum, eps = read_numbers(config, rho=0.9, momentum=0.0, epsilon=1e-7)
+    centered = config.get("centered", flag, False)
     eps_in_sqrt = version is not OptimizerVersion.LEGACY or momentum > 0
     scale = optax.scale_by_stddev if centered else optax.scale_by_rms
     slots = [("nu",), *([("trace",)] if momentum > 0 else []), *([("mu",)] if centered else [])]
@@ -151,14 +152,14 @@ def _negative_trace(momentum: float) -> optax.GradientTransformation:
 
 
 def _adagrad(config: Config, version: OptimizerVersion) -> UpdateRule:
-    start, eps = config.get("initial_accumulator_value", number, 0.1), config.get("epsilon", number, 1e-7)
     scale = scale_by_legacy_rss if version is OptimizerVersion.LEGACY else optax.scale_by_rss
+    start, eps = read_numbers(config, initial_accumulator_value=0.1, epsilon=1e-7)
     return UpdateRule((scale(start, eps),), (("sum_of_squares",),))
 
 
 def _lion(config: Config, version: OptimizerVersion) -> UpdateRule:
-    betas = config.get("beta_1", number, 0.9), config.get("beta_2", number, 0.99)
-    return UpdateRule((optax.scale_by_lion(*betas),), (("mu",),))
+    b1, b2 = read_numbers(config, beta_1=0.9, beta_2=0.99)
+    return UpdateRule((optax.scale_by_lion(b1, b2),), (("mu",),))
 
 
 # Keras's defaults for options that a config lacks, as for an optimizer given by name.
