@@ -91,7 +91,7 @@ def _configs(class_name: str, config: Mapping[str, Any], prefix: str, place: str
     yield LayerConfig(class_name, config, prefix, place)
     if class_name in MODELS:
         for entry in config.get("layers", []):
-            yield from _inner_configs(entry, f"{prefix}{_name(entry)}", place)
+            yield from _inner_configs(entry, prefix, None, place)
         return
     for key, value in config.items():
         if key in INNER_LAYERS:
@@ -102,15 +102,11 @@ def _configs(class_name: str, config: Mapping[str, Any], prefix: str, place: str
             elif class_name == "Activation":
                 names = [""]
             for name in names:
-                yield from _inner_configs(value, f"{prefix}{name}", f"{place}, {key}")
+                yield from _inner_configs(value, prefix, name, f"{place}, {key}")
 
 
-def _inner_configs(entry: Any, prefix: str, place: str) -> Iterator[LayerConfig]:
-    if isinstance(entry, dict) and isinstance(entry.get("config"), dict):
-        prefix = f"{prefix}/" if prefix and not prefix.endswith("/") else prefix
-        yield from _configs(str(entry.get("class_name")), entry["config"], prefix, place)
-
-
-def _name(entry: Any) -> Any:
-    config = entry.get("config") if isinstance(entry, dict) else None
-    return config.get("name") if isinstance(config, dict) else None
+def _inner_configs(entry: Any, prefix: str, name: str | None, place: str) -> Iterator[LayerConfig]:
+    """The configs in the entry of a layer. The names of its arrays begin with `name`, or for None with its own name."""
+    if isinstance(entry, dict) and isinstance(config := entry.get("config"), dict):
+        name = config.get("name") if name is None else name
+        yield from _configs(str(entry.get("class_name")), config, f"{prefix}{name}/" if name else prefix, place)
