@@ -187,7 +187,7 @@ def _to_float64(tree: Any) -> Any:
 
 
 def _in_float64(value: Any) -> Any:
-    """A layer with all layers inside it computing in float64; a tuple with its layers so; another value unchanged."""
+    """A layer, or a tuple of layers, with all layers inside computing in float64; another value unchanged."""
     if isinstance(value, tuple):
         return tuple(map(_in_float64, value))
     if not isinstance(value, Layer):

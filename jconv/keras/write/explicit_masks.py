@@ -31,7 +31,7 @@ FUNCTIONS = {Maximum: "maximum", Minimum: "minimum", Multiply: "multiply"}
 
 @dataclass(frozen=True)
 class Steps:
-    """The `nodes` in place of a node `name`. `shapes` has the shape of each value, also of their outputs."""
+    """Collects the `nodes` that replace the node `name`, and adds the shapes of their outputs to `shapes`."""
 
     name: str
     shapes: dict[str, Any]
