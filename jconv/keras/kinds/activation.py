@@ -51,35 +51,33 @@ def _shared_axes(value: Any) -> tuple[int, ...]:
 
 def _read(config: Config, read_layer: ReadLayer) -> Layer:
     """The activation, or the layer that the config has as its activation."""
-    (option,) = Kind("", Activation, (ACTIVATION,)).options(config, read_layer).values()
+    (option,) = Kind(Activation, (ACTIVATION,)).options(config, read_layer).values()
     return option if isinstance(option, Layer) else Activation(option)
 
 
 KINDS = (
     Kind(
-        "Activation",
         Activation,
         (Key("activation", activation),),
         read=_read,
         folders=lambda layer: {} if isinstance(layer, Activation) else {"": "activation"},
         mask=lambda layer: "identity" if layer == Activation("linear") else "propagate",
     ),
-    Kind("Identity", Activation, read=lambda config, read_layer: Activation("linear"), mask="identity"),
+    Kind(Activation, name="Identity", read=lambda config, read_layer: Activation("linear"), mask="identity"),
     Kind(
-        "ReLU",
         ReLU,
         (Key("max_value", optional(number)), Key("negative_slope", number), Key("threshold", number)),
         mask="propagate",
     ),
     # A class of Keras 2, which is a ReLU in Keras 3.
     Kind(
-        "ThresholdedReLU",
         ReLU,
+        name="ThresholdedReLU",
         read=lambda config, read_layer: ReLU(threshold=config.get("theta", number, 1.0)),
         mask="propagate",
     ),
-    Kind("LeakyReLU", LeakyReLU, (Key("negative_slope", number, aliases=("alpha",)),), mask="propagate"),
-    Kind("PReLU", PReLU, (Key("shared_axes", optional(_shared_axes), optional(list)),), mask="propagate"),
-    Kind("ELU", ELU, (Key("alpha", number),), mask="propagate"),
-    Kind("Softmax", Softmax, (Key("axis", one_or_more_integers),), mask="propagate", takes_mask=True),
+    Kind(LeakyReLU, (Key("negative_slope", number, aliases=("alpha",)),), mask="propagate"),
+    Kind(PReLU, (Key("shared_axes", optional(_shared_axes), optional(list)),), mask="propagate"),
+    Kind(ELU, (Key("alpha", number),), mask="propagate"),
+    Kind(Softmax, (Key("axis", one_or_more_integers),), mask="propagate", takes_mask=True),
 )

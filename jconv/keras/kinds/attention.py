@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ...layers import AdditiveAttention, Attention, GroupedQueryAttention, Layer, MultiHeadAttention
-from .config import Config, as_lists, flag, integer, number, one_of, one_or_more_integers, optional
+from .config import as_lists, flag, integer, number, one_of, one_or_more_integers, optional
 from .kind import Key, Kind
 
 USE_SCALE = Key("use_scale", flag)
@@ -14,18 +13,14 @@ DROPOUT = Key("dropout", number)
 CALL_OPTIONS = {"use_causal_mask": "causal", "return_attention_scores": "return_attention_scores"}
 
 
-def _reader(layer: Any, keys: tuple[Key, ...]) -> Callable[[Config, Any], Layer]:
-    """Reads the keys, and `causal`: an option of the layer in Keras 2, an argument of its call in Keras 3."""
-    options = Kind("", layer, keys).options
-    return lambda config, read_layer: layer(**options(config), causal=config.get("causal", flag, False))
+# An option of the layer in Keras 2, an argument of its call in Keras 3.
+CAUSAL = Key("causal", flag, write=None)
 
 
-def _single_head(layer: type[Layer], keys: tuple[Key, ...]) -> Kind:
+def _single_head(layer: type[Layer], *keys: Key) -> Kind:
     return Kind(
-        layer.__name__,
         layer,
-        keys,
-        read=_reader(layer, keys),
+        (*keys, CAUSAL),
         mask="propagate",
         call={"inputs": ("query", "value", "key"), "mask": ("query_mask", "value_mask", "key_mask")},
         call_options=CALL_OPTIONS,
@@ -48,10 +43,9 @@ def _sizes(value: Any) -> int | tuple[int, ...] | None:
 
 
 KINDS = (
-    _single_head(Attention, (USE_SCALE, Key("score_mode", one_of("dot", "concat")), DROPOUT)),
-    _single_head(AdditiveAttention, (USE_SCALE, DROPOUT)),
+    _single_head(Attention, USE_SCALE, Key("score_mode", one_of("dot", "concat")), DROPOUT),
+    _single_head(AdditiveAttention, USE_SCALE, DROPOUT),
     Kind(
-        "MultiHeadAttention",
         MultiHeadAttention,
         (
             Key("num_heads", integer),
@@ -79,7 +73,6 @@ KINDS = (
         removes_masks=True,
     ),
     Kind(
-        "GroupQueryAttention",
         GroupedQueryAttention,
         (
             Key("head_dim", integer),
@@ -94,6 +87,7 @@ KINDS = (
             "value": "_value_dense",
             "attention_output": "_output_dense",
         },
+        name="GroupQueryAttention",
         source_name="GroupedQueryAttention",
         ignored=("flash_attention",),
         call=CALL,

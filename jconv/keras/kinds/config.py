@@ -62,36 +62,32 @@ class Config:
         raise KerasFileError(f"{self.place}: {message}")
 
 
+def values_in(config: Any) -> Iterator[Any]:
+    """Every value in a config, also dicts and lists, outer ones first.
+
+    A dict or list may be changed before the next value is requested.
+
+    >>> list(values_in({"layers": [{"name": "a"}, 3]}))
+    [{'layers': [{'name': 'a'}, 3]}, [{'name': 'a'}, 3], {'name': 'a'}, 'a', 3]
+    """
+    # A stack in place of recursion: a config may be nested deeper than Python's stack.
+    waiting = [config]
+    while waiting:
+        value = waiting.pop()
+        yield value
+        if isinstance(value, dict):
+            waiting += reversed(value.values())
+        elif isinstance(value, list):
+            waiting += reversed(value)
+
+
 def objects_in(config: Any) -> Iterator[dict[str, Any]]:
     """Every dict in a config, outer ones first. A dict may be changed before the next one is requested.
 
     >>> [value["name"] for value in objects_in({"name": "a", "layers": [{"name": "b"}, {"name": "c"}]})]
     ['a', 'b', 'c']
     """
-    # A stack in place of recursion: a config may be nested deeper than Python's stack.
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-            waiting += reversed(value.values())
-        elif isinstance(value, list):
-            waiting += reversed(value)
-
-
-def count_values(config: Any) -> int:
-    """The number of values in a config, including dicts and lists.
-
-    >>> count_values({"layers": [{"name": "a"}, 3]})
-    5
-    """
-    count = 0
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        count += 1
-        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return count
+    return (value for value in values_in(config) if isinstance(value, dict))
 
 
 def shortened(value: Any, most: int = 80) -> str:
@@ -103,13 +99,6 @@ def shortened(value: Any, most: int = 80) -> str:
 # Each of these functions returns the converted value, or raises `ValueError`, whose message says what it must be.
 
 
-def integer(value: Any) -> int:
-    """An integer."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("must be an integer")
-    return value
-
-
 def number(value: Any) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -118,18 +107,35 @@ def number(value: Any) -> float:
     return value if abs(value) < 2**31 else float(value)
 
 
-def flag(value: Any) -> bool:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
+def _checked(is_valid: Callable[[Any], bool], description: str) -> Callable[[Any], Any]:
+    """A function that returns a value for which `is_valid` is true; the `description` says which values that are."""
+
+    def read(value: Any) -> Any:
+        if not is_valid(value):
+            raise ValueError(f"must be {description}")
+        return value
+
+    return read
 
 
-def text(value: Any) -> str:
-    """A string."""
-    if not isinstance(value, str):
-        raise ValueError("must be a string")
-    return value
+integer = _checked(lambda value: isinstance(value, int) and not isinstance(value, bool), "an integer")
+flag = _checked(lambda value: isinstance(value, bool), "true or false")
+text = _checked(lambda value: isinstance(value, str), "a string")
+as_list = _checked(lambda value: isinstance(value, list), "a list")
+as_dict = _checked(lambda value: isinstance(value, dict), "an object")
+
+
+def one_of(*allowed: str) -> Callable[[Any], str]:
+    """One of the strings `allowed`."""
+    return _checked(lambda value: value in allowed, f"one of {', '.join(allowed)}")
+
+
+def only(allowed: Any) -> Callable[[Any], Any]:
+    """The value `allowed`."""
+    return _checked(
+        lambda value: type(value) is type(allowed) and value == allowed,
+        f"{allowed!r}; jconv supports no other value here",
+    )
 
 
 def single(value: Any) -> int:
@@ -154,20 +160,6 @@ def sizes(value: Any) -> tuple[int | None, ...]:
     return tuple(optional(integer)(size) for size in as_list(value))
 
 
-def as_list(value: Any) -> list[Any]:
-    """A list."""
-    if not isinstance(value, list):
-        raise ValueError("must be a list")
-    return value
-
-
-def as_dict(value: Any) -> dict[str, Any]:
-    """An object."""
-    if not isinstance(value, dict):
-        raise ValueError("must be an object")
-    return value
-
-
 def anything(value: Any) -> Any:
     """Any value, unchanged."""
     return value
@@ -184,28 +176,6 @@ def array(value: Any) -> Any:
 def optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """None for null; otherwise what `read` returns."""
     return lambda value: None if value is None else read(value)
-
-
-def one_of(*allowed: str) -> Callable[[Any], str]:
-    """One of the strings `allowed`."""
-
-    def read(value: Any) -> str:
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-        return value
-
-    return read
-
-
-def only(allowed: Any) -> Callable[[Any], Any]:
-    """The value `allowed`."""
-
-    def read(value: Any) -> Any:
-        if type(value) is not type(allowed) or value != allowed:
-            raise ValueError(f"must be {allowed!r}; jconv supports no other value here")
-        return value
-
-    return read
 
 
 def as_lists(value: Any) -> Any:

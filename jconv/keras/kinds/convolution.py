@@ -41,7 +41,7 @@ UNGROUPED = (("groups", 1),)
 
 
 def _kind(layer: type[Layer], *keys: Key, fixed: tuple[tuple[str, Any], ...] = UNGROUPED) -> Kind:
-    return Kind(layer.__name__, layer, keys, fixed=fixed, unsupported=_unsupported, channels_first=True)
+    return Kind(layer, keys, fixed=fixed, unsupported=_unsupported, channels_first=True)
 
 
 KINDS = (
@@ -82,6 +82,6 @@ def _read_tcn(config: Config, read_layer: ReadLayer) -> Layer:
     )
 
 
-TCN_KIND = Kind("TCN", TCN, read=_read_tcn, folders=lambda layer: layer.folders())
+TCN_KIND = Kind(TCN, read=_read_tcn, folders=lambda layer: layer.folders())
 # The first part of the module of keras-tcn's class.
 TCN_PACKAGE = "tcn"

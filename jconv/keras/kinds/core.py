@@ -40,7 +40,7 @@ def _output_shape(value: Any) -> int | tuple[int | None, ...]:
 
 
 def _mask_value(value: Any) -> float:
-    return number(array(value) if isinstance(value, dict) else value)
+    return number(array(value))
 
 
 def _pair(value: Any) -> list[int]:
@@ -49,9 +49,8 @@ def _pair(value: Any) -> list[int]:
 
 
 KINDS = (
-    Kind("Dense", Dense, (Key("units", integer), ACTIVATION, Key("use_bias", flag)), mask="propagate"),
+    Kind(Dense, (Key("units", integer), ACTIVATION, Key("use_bias", flag)), mask="propagate"),
     Kind(
-        "EinsumDense",
         EinsumDense,
         (
             Key("equation", text),
@@ -61,18 +60,17 @@ KINDS = (
         ),
     ),
     Kind(
-        "Embedding",
         Embedding,
         (Key("input_dim", integer), Key("output_dim", integer), Key("mask_zero", flag)),
         ignored=("input_length",),
         mask=lambda layer: NonzeroMask() if layer.mask_zero else "stop",
     ),
-    Kind("Masking", Masking, (Key("mask_value", _mask_value),), mask=lambda layer: MaskOf(layer.mask_value)),
-    Kind("ZeroPadding1D", ZeroPadding1D, (Key("padding", one_or_more_integers, _pair),), channels_first=True),
-    Kind("Cropping1D", Cropping1D, (Key("cropping", one_or_more_integers, _pair),)),
-    Kind("UpSampling1D", UpSampling1D, (Key("size", single),)),
-    Kind("RepeatVector", RepeatVector, (Key("n", integer),)),
-    Kind("Permute", Permute, (Key("dims", integers, list),)),
-    Kind("Reshape", Reshape, (Key("target_shape", sizes, list),)),
-    Kind("Flatten", Flatten, channels_first=True),
+    Kind(Masking, (Key("mask_value", _mask_value),), mask=lambda layer: MaskOf(layer.mask_value)),
+    Kind(ZeroPadding1D, (Key("padding", one_or_more_integers, _pair),), channels_first=True),
+    Kind(Cropping1D, (Key("cropping", one_or_more_integers, _pair),)),
+    Kind(UpSampling1D, (Key("size", single),)),
+    Kind(RepeatVector, (Key("n", integer),)),
+    Kind(Permute, (Key("dims", integers, list),)),
+    Kind(Reshape, (Key("target_shape", sizes, list),)),
+    Kind(Flatten, channels_first=True),
 )

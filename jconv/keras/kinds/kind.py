@@ -17,7 +17,7 @@ from typing import Any
 from ...layers.base import Layer
 from ...reference.activations import ACTIVATIONS
 from ..files.errors import error_context
-from .config import Config, anything, only
+from .config import Config, anything, as_dict, only
 
 # `read_layer(value, place)` reads a layer inside a config; `write_layer(layer, name)` writes one.
 ReadLayer = Callable[..., Layer]
@@ -71,34 +71,35 @@ class Key:
     """A key of Keras's config, the functions that read and write its value, and the layer's field.
 
     `field` is the key's name unless given. A key that is missing from a config leaves the layer's own default, which
-    must then be Keras's. `aliases` are its names in earlier versions of Keras: read, never written. With
-    `allows_layer` the value may be a layer.
+    must then be Keras's. A key whose `write` is None is read and never written, and so are its `aliases`, its names in
+    earlier versions of Keras. With `allows_layer` the value may be an activation layer; with `is_layer`, a config that
+    `read` accepts is the config of a layer.
     """
 
     name: str
     read: Callable[[Any], Any] = anything
-    write: Callable[[Any], Any] = anything
+    write: Callable[[Any], Any] | None = anything
     field: str = ""
     aliases: tuple[str, ...] = ()
     allows_layer: bool = False
+    is_layer: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "field", self.field or self.name)
 
-    def name_in(self, config: Config) -> str | None:
-        """The name under which `config` has the key; None if it does not have it."""
-        return next((name for name in (self.name, *self.aliases) if name in config.values), None)
-
 
 ACTIVATION = Key("activation", activation, allows_layer=True)
+LAYER = Key("layer", as_dict, is_layer=True)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One Keras class: `name`, the class of the jconv `layer`, and the `keys` of its config.
+    """One Keras class: the class of the jconv `layer`, the `keys` of its config, and its `name`.
 
-    Contained layers: `read(config, read_layer)` and `write(layer, write_layer)` replace `keys` for classes that contain
-    layers. `inside(layer)` lists the layers that it contains.
+    The `name` is the name of the jconv class unless given.
+
+    `read(config, read_layer)` and `write(layer, write_layer)` replace the keys where a config is no list of fields.
+    `inside(layer)` lists the layers that a layer contains.
 
     Arrays: `folders(layer)` has the folder of each prefix. `copies(layer)` maps each path at which Keras stores an
     array a second time to the array's name. `source_name` is the class's name in Keras's source, from which folders are
@@ -128,9 +129,9 @@ class Kind:
     each after its value.
     """
 
-    name: str
     layer: type[Layer]
     keys: tuple[Key, ...] = ()
+    name: str = ""
     read: Callable[[Config, ReadLayer], Layer] | None = None
     write: Callable[[Any, WriteLayer], dict[str, Any]] | None = None
     inside: Callable[[Any], Iterable[Inside]] = lambda layer: ()
@@ -151,6 +152,9 @@ class Kind:
     mask_join: str = ""
     reads_masks: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.layer.__name__)
+
     def arguments(self, layer: Layer) -> Arguments:
         """`call` for a layer of the kind."""
         return self.call(layer) if callable(self.call) else self.call
@@ -166,23 +170,16 @@ class Kind:
                 return self.read(config, read_layer)
             return self.layer(**self.options(config, read_layer))
 
-    def options(self, config: Config, read_layer: ReadLayer | None = None) -> dict[str, Any]:
+    def options(self, config: Config, read_layer: ReadLayer) -> dict[str, Any]:
         """The layer's fields, from a config's keys."""
         options: dict[str, Any] = {}
         for key in self.keys:
-            name = key.name_in(config)
+            name = next((name for name in (key.name, *key.aliases) if name in config.values), None)
             if name is not None:
-                options[key.field] = config.get(name, self._reader(key, name, config, read_layer))
+                options[key.field] = _read_value(key, name, config, read_layer)
             elif any(f.name == key.field and f.default is MISSING for f in fields(self.layer)):
                 config.fail(f"{key.name} is missing")
         return options
-
-    def _reader(self, key: Key, name: str, config: Config, read_layer: ReadLayer | None) -> Callable[[Any], Any]:
-        value = config.values[name]
-        is_layer = isinstance(value, dict) and value.get("class_name") != "function" and not is_lambda(value)
-        if not key.allows_layer or read_layer is None or not is_layer:
-            return _activation_in_file if key.read is activation else key.read
-        return lambda value: read_layer(value, f"{config.place}, {name}", as_activation=True)
 
     def config(self, layer: Layer, write_layer: WriteLayer) -> dict[str, Any]:
         """Keras's config of a layer, without name, dtype and trainable.
@@ -194,7 +191,9 @@ class Kind:
         config = {}
         for key in self.keys:
             value = getattr(layer, key.field)
-            if key.allows_layer and isinstance(value, Layer):
+            if key.write is None:
+                continue
+            if (key.allows_layer or key.is_layer) and isinstance(value, Layer):
                 config[key.name] = write_layer(value, key.name)
                 continue
             config[key.name] = key.write(value)
@@ -211,3 +210,18 @@ class Kind:
         if reason:
             raise ValueError(f"Keras's {self.name} has no {reason}")
         return config
+
+
+def _read_value(key: Key, name: str, config: Config, read_layer: ReadLayer) -> Any:
+    value, place = config.values[name], f"{config.place}, {name}"
+    if key.is_layer:
+        value = config.get(name, key.read)
+        return value if value is None else read_layer(value, place)
+    is_layer = isinstance(value, dict) and value.get("class_name") != "function" and not is_lambda(value)
+    if key.allows_layer and is_layer:
+        return config.get(name, lambda value: read_layer(value, place, as_activation=True))
+    return config.get(name, _activation_in_file if key.read is activation else key.read)
+
+
+# The kind of a layer that Keras does not have.
+OTHER = Kind(Layer)

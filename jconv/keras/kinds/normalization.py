@@ -8,7 +8,6 @@ from ...layers import (
     BatchNormalization,
     Embedding,
     GroupNormalization,
-    Layer,
     LayerNormalization,
     Normalization,
     Rescaling,
@@ -17,8 +16,8 @@ from ...layers import (
     UnitNormalization,
 )
 from ...layers.nesting import unwrap
-from .config import Config, array, as_dict, as_lists, flag, integer, number, one_or_more_integers, optional, single
-from .kind import Key, Kind, ReadLayer, WriteLayer
+from .config import array, as_lists, flag, integer, number, one_or_more_integers, optional, single
+from .kind import LAYER, Key, Kind
 
 AXIS = Key("axis", single)
 AXES = Key("axis", one_or_more_integers, as_lists)
@@ -31,15 +30,6 @@ def _axes_or_none(value: Any) -> int | tuple[int, ...]:
     return () if value is None else one_or_more_integers(value)
 
 
-def _read_spectral(config: Config, read_layer: ReadLayer) -> Layer:
-    layer = read_layer(config.get("layer", as_dict), f"{config.place}, layer")
-    return SpectralNormalization(layer, config.get("power_iterations", integer, 1))
-
-
-def _write_spectral(layer: SpectralNormalization, write_layer: WriteLayer) -> dict[str, Any]:
-    return {"layer": write_layer(layer.layer, "layer"), "power_iterations": layer.power_iterations}
-
-
 def _kernel_copy(layer: SpectralNormalization) -> dict[str, str]:
     # Keras stores the kernel of the wrapped layer a second time, as a variable of the wrapper.
     return {"vars/0": "layer/embeddings" if isinstance(unwrap(layer.layer), Embedding) else "layer/kernel"}
@@ -47,7 +37,6 @@ def _kernel_copy(layer: SpectralNormalization) -> dict[str, str]:
 
 KINDS = (
     Kind(
-        "BatchNormalization",
         BatchNormalization,
         (AXIS, Key("momentum", number), EPSILON, *CENTER_AND_SCALE),
         fixed=(("renorm", False), ("virtual_batch_size", None), ("adjustment", None)),
@@ -57,31 +46,26 @@ KINDS = (
         mask="propagate",
     ),
     Kind(
-        "LayerNormalization",
         LayerNormalization,
         (AXES, EPSILON, *CENTER_AND_SCALE, Key("rms_scaling", flag)),
         mask="propagate",
     ),
-    Kind("RMSNormalization", RMSNormalization, (AXES, EPSILON)),
-    Kind("UnitNormalization", UnitNormalization, (AXES,), mask="propagate"),
+    Kind(RMSNormalization, (AXES, EPSILON)),
+    Kind(UnitNormalization, (AXES,), mask="propagate"),
     Kind(
-        "GroupNormalization",
         GroupNormalization,
         (Key("groups", integer), AXIS, EPSILON, *CENTER_AND_SCALE),
         mask="propagate",
     ),
     Kind(
-        "SpectralNormalization",
         SpectralNormalization,
-        read=_read_spectral,
-        write=_write_spectral,
+        (LAYER, Key("power_iterations", integer)),
         inside=lambda layer: [(layer.layer, "layer", "layer")],
         copies=_kernel_copy,
         mask="inside",
     ),
-    Kind("Rescaling", Rescaling, (Key("scale", array, as_lists), Key("offset", array, as_lists)), mask="propagate"),
+    Kind(Rescaling, (Key("scale", array, as_lists), Key("offset", array, as_lists)), mask="propagate"),
     Kind(
-        "Normalization",
         Normalization,
         (
             Key("axis", _axes_or_none, as_lists),

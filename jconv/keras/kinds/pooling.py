@@ -8,7 +8,6 @@ from ...layers import (
     AveragePooling1D,
     GlobalAveragePooling1D,
     GlobalMaxPooling1D,
-    Layer,
     MaxPooling1D,
 )
 from .config import flag, one_of, optional, single
@@ -20,18 +19,15 @@ WINDOW = (
     Key("strides", optional(single), optional(as_list_of_one), field="stride"),
     Key("padding", one_of("valid", "same")),
 )
-KEEPDIMS = Key("keepdims", flag)
-
-
-def _kind(layer: type[Layer], *keys: Key, takes_mask: bool = False) -> Kind:
-    return Kind(layer.__name__, layer, keys, channels_first=True, takes_mask=takes_mask)
+KEEPDIMS = (Key("keepdims", flag),)
+OUTPUT_SIZE = (size_key("output_size"),)
 
 
 KINDS = (
-    _kind(AveragePooling1D, *WINDOW),
-    _kind(MaxPooling1D, *WINDOW),
-    _kind(GlobalAveragePooling1D, KEEPDIMS, takes_mask=True),
-    _kind(GlobalMaxPooling1D, KEEPDIMS),
-    _kind(AdaptiveAveragePooling1D, size_key("output_size")),
-    _kind(AdaptiveMaxPooling1D, size_key("output_size")),
+    Kind(AveragePooling1D, WINDOW, channels_first=True),
+    Kind(MaxPooling1D, WINDOW, channels_first=True),
+    Kind(GlobalAveragePooling1D, KEEPDIMS, channels_first=True, takes_mask=True),
+    Kind(GlobalMaxPooling1D, KEEPDIMS, channels_first=True),
+    Kind(AdaptiveAveragePooling1D, OUTPUT_SIZE, channels_first=True),
+    Kind(AdaptiveMaxPooling1D, OUTPUT_SIZE, channels_first=True),
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...layers import GRU, LSTM, Bidirectional, ConvLSTM1D, Layer, SimpleRNN, TimeDistributed
-from .config import Config, as_dict, flag, integer, number, one_of, optional
+from ...layers import GRU, LSTM, Bidirectional, ConvLSTM1D, SimpleRNN, TimeDistributed
+from .config import as_dict, flag, integer, number, one_of, optional
 from .convolution import size_key
-from .kind import ACTIVATION, Arguments, Inside, Key, Kind, ReadLayer, WriteLayer, activation
+from .kind import ACTIVATION, LAYER, Arguments, Inside, Key, Kind, WriteLayer, activation
 
 UNITS = Key("units", integer)
 RECURRENT_ACTIVATION = Key("recurrent_activation", activation, allows_layer=True)
@@ -27,9 +27,9 @@ def _call(*states: str) -> Arguments:
 
 def _recurrent(layer: Any, *keys: Key, name: str = "") -> Kind:
     return Kind(
-        name or layer.__name__,
         layer,
         (*keys, *SHARED),
+        name,
         # All arrays are in the cell's folder, except those of a layer as `activation`, which Keras finds first.
         folders=lambda layer: {"": "cell", "recurrent_activation": "cell/recurrent_activation"},
         # Options of Keras 2: which axis is the time, and how the layer is computed.
@@ -38,17 +38,6 @@ def _recurrent(layer: Any, *keys: Key, name: str = "") -> Kind:
         call=_call(*layer.states),
         takes_mask=True,
         mask=lambda layer: "propagate" if layer.return_sequences else "stop",
-    )
-
-
-def _read_bidirectional(config: Config, read_layer: ReadLayer) -> Layer:
-    layer = read_layer(config.get("layer", as_dict), f"{config.place}, layer")
-    # Keras 2 writes no backward layer if it is made from the forward one.
-    backward = config.get("backward_layer", optional(as_dict), None)
-    return Bidirectional(
-        layer,
-        config.get("merge_mode", optional(one_of("concat", "sum", "ave", "mul")), "concat"),
-        backward_layer=None if backward is None else read_layer(backward, f"{config.place}, backward_layer"),
     )
 
 
@@ -86,9 +75,13 @@ KINDS = (
         UNIT_FORGET_BIAS,
     ),
     Kind(
-        "Bidirectional",
         Bidirectional,
-        read=_read_bidirectional,
+        (
+            LAYER,
+            Key("merge_mode", optional(one_of("concat", "sum", "ave", "mul"))),
+            # Keras 2 writes no backward layer if it is made from the forward one.
+            Key("backward_layer", optional(as_dict), is_layer=True),
+        ),
         write=_write_bidirectional,
         inside=_directions,
         call=lambda layer: _call(*layer.states),
@@ -97,12 +90,8 @@ KINDS = (
         masked_outputs=lambda layer: 2 if layer.merge_mode is None else 1,
     ),
     Kind(
-        "TimeDistributed",
         TimeDistributed,
-        read=lambda config, read_layer: TimeDistributed(
-            read_layer(config.get("layer", as_dict), f"{config.place}, layer")
-        ),
-        write=lambda layer, write_layer: {"layer": write_layer(layer.layer, "layer")},
+        (LAYER,),
         inside=lambda layer: [(layer.layer, "layer", "layer")],
         takes_mask=True,
         mask="propagate",

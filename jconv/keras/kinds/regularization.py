@@ -8,7 +8,6 @@ from ...layers import (
     Dropout,
     GaussianDropout,
     GaussianNoise,
-    Layer,
     SpatialDropout1D,
 )
 from .config import number, optional, sizes
@@ -18,16 +17,12 @@ RATE = Key("rate", number)
 NOISE_SHAPE = Key("noise_shape", optional(sizes), optional(list))
 
 
-def _kind(layer: type[Layer], *keys: Key) -> Kind:
-    return Kind(layer.__name__, layer, keys, mask="identity")
-
-
 KINDS = (
-    _kind(Dropout, RATE, NOISE_SHAPE),
+    Kind(Dropout, (RATE, NOISE_SHAPE), mask="identity"),
     # Keras 2 writes the `noise_shape` that this class inherits and does not use.
-    Kind("SpatialDropout1D", SpatialDropout1D, (RATE,), fixed=(("noise_shape", None),), mask="identity"),
-    _kind(GaussianDropout, RATE),
-    _kind(GaussianNoise, Key("stddev", number)),
-    _kind(AlphaDropout, RATE, NOISE_SHAPE),
-    _kind(ActivityRegularization, Key("l1", number), Key("l2", number)),
+    Kind(SpatialDropout1D, (RATE,), fixed=(("noise_shape", None),), mask="identity"),
+    Kind(GaussianDropout, (RATE,), mask="identity"),
+    Kind(GaussianNoise, (Key("stddev", number),), mask="identity"),
+    Kind(AlphaDropout, (RATE, NOISE_SHAPE), mask="identity"),
+    Kind(ActivityRegularization, (Key("l1", number), Key("l2", number)), mask="identity"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ...layers import Layer
@@ -20,7 +20,7 @@ from . import (
     recurrent,
     regularization,
 )
-from .kind import Inside, Kind
+from .kind import OTHER, Kind
 
 MODULES = (
     activation,
@@ -49,68 +49,52 @@ def mask_of(layer: Layer, kind: Kind) -> str | Layer:
     mask = kind.mask(layer) if callable(kind.mask) else kind.mask
     if mask != "inside":
         return mask
-    inner = [kind_of(inside) for inside, _, _ in kind.inside(layer)]
-    return "propagate" if all(kind is not None and kind.mask == "propagate" for kind in inner) else "stop"
+    inner = [kind_of(inside) or OTHER for inside, _, _ in kind.inside(layer)]
+    return "propagate" if all(kind.mask == "propagate" for kind in inner) else "stop"
 
 
 def array_paths(layer: Layer | None, kind: Kind | None, names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     """`(paths, copies)`: the path of each array in the layer's folder; for the path of each copy, the array's name."""
-    copies = _copies(layer, kind)
-    return names_to_paths(names, _folders(layer, kind), copies), copies
+    folders: dict[str, str] = {}
+    copies: dict[str, str] = {}
+    for inner, own, prefix, folder in _layers_inside(layer, kind or OTHER):
+        layers = [key.field for key in own.keys if key.allows_layer and isinstance(getattr(inner, key.field), Layer)]
+        for name, path in {"": "", **{option: option for option in layers}, **own.folders(inner)}.items():
+            folders[_join(prefix, name)] = _join(folder, path)
+        copies |= {_join(folder, path): _join(prefix, name) for path, name in own.copies(inner).items()}
+    return names_to_paths(names, folders, copies), copies
 
 
-def _folders(layer: Layer | None, kind: Kind | None) -> dict[str, str]:
+def _layers_inside(layer: Any, kind: Kind, prefix: str = "", folder: str = "") -> Iterator[tuple[Any, Kind, str, str]]:
+    """A layer and all layers inside it, each with its kind, the prefix of its arrays' names, and its folder."""
     layer = unwrap(layer)
-    found: dict[str, str] = {}
-    if kind is not None:
-        options = [key.field for key in kind.keys if key.allows_layer and isinstance(getattr(layer, key.field), Layer)]
-        found = {**{option: option for option in options}, **kind.folders(layer)}
-    for inner, prefix, folder in _inside(layer, kind):
-        found |= nested_folders(_folders(inner, kind_of(inner)), prefix, folder)
-    return found
+    yield layer, kind, prefix, folder
+    for inner, own_prefix, own_folder in layer.inside() if isinstance(layer, NestedModel) else kind.inside(layer):
+        own = kind_of(inner) or OTHER
+        yield from _layers_inside(inner, own, _join(prefix, own_prefix), _join(folder, own_folder))
 
 
-def _copies(layer: Layer | None, kind: Kind | None) -> dict[str, str]:
-    layer = unwrap(layer)
-    found = {} if kind is None else dict(kind.copies(layer))
-    for inner, prefix, folder in _inside(layer, kind):
-        copies = _copies(inner, kind_of(inner))
-        found |= {f"{folder}/{path}": f"{prefix}/{name}" for path, name in copies.items()}
-    return found
+def _join(first: str, second: str) -> str:
+    """Two parts of a path, each of which may be empty.
 
-
-def _inside(layer: Any, kind: Kind | None) -> Iterable[Inside]:
-    if isinstance(layer, NestedModel):
-        return layer.inside()
-    return () if kind is None else kind.inside(layer)
-
-
-def nested_folders(folders: Mapping[str, str], prefix: str, folder: str) -> dict[str, str]:
-    """The folders of a layer inside another: its arrays' names begin with `prefix`, and it is stored in `folder`.
-
-    >>> nested_folders({"query": "query_dense"}, "layer", "inner")
-    {'layer': 'inner', 'layer/query': 'inner/query_dense'}
-    >>> nested_folders({"": "cell"}, "forward", "forward_layer")
-    {'forward': 'forward_layer/cell'}
+    >>> _join("forward", "cell"), _join("", "cell"), _join("forward", "")
+    ('forward/cell', 'cell', 'forward')
     """
-    return {
-        f"{prefix}/{name}".rstrip("/"): f"{folder}/{path}".rstrip("/") for name, path in {"": "", **folders}.items()
-    }
+    return f"{first}/{second}" if first and second else first or second
 
 
 def names_to_paths(names: list[str], folders: Mapping[str, str], copies: Collection[str] = ()) -> dict[str, str]:
     """The path of each array: the folder of its prefix, and its number there. Paths in `copies` are skipped.
 
-    >>> names_to_paths(["kernel", "query/kernel", "query/bias"], {"query": "query_dense"})
+    >>> names_to_paths(["kernel", "query/kernel", "query/bias"], {"": "", "query": "query_dense"})
     {'kernel': 'vars/0', 'query/kernel': 'query_dense/vars/0', 'query/bias': 'query_dense/vars/1'}
-    >>> names_to_paths(["vector_u"], {}, {"vars/0": "layer/kernel"})
+    >>> names_to_paths(["vector_u"], {"": ""}, {"vars/0": "layer/kernel"})
     {'vector_u': 'vars/1'}
     """
     counts: Counter[str] = Counter()
     paths = {}
     for name in names:
-        prefix = name.rpartition("/")[0]
-        folder = folders[prefix] if prefix or "" in folders else ""
+        folder = folders[name.rpartition("/")[0]]
         while (path := f"{folder}/vars/{counts[folder]}".lstrip("/")) in copies:
             counts[folder] += 1
         counts[folder] += 1

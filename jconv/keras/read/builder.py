@@ -18,6 +18,7 @@ from ...layers.operations.operation import Constant, Input, Slice
 from ...model.graph import Node
 from ..files.errors import KerasFileError, error_context
 from ..files.limits import CallCount
+from ..kinds.kind import OTHER
 from ..kinds.table import mask_of
 from ..layers import TCN
 from .layer import ParsedLayer
@@ -61,10 +62,9 @@ class GraphBuilder:
         while unique in self.shapes:
             self._repeats[name] += 1
             unique = f"{name}:{self._repeats[name] + 1}"
-        shapes = tuple(self.shapes[value] for value in inputs)
         with error_context(place):
             node = Node(unique, layer, inputs, key if key != unique else None)
-            self.shapes[unique] = layer.output_shape(shapes if layer.has_several_inputs else shapes[0])
+            self.shapes[unique] = layer.output_shape(node.select(self.shapes))
         self.nodes.append(node)
         return unique
 
@@ -96,14 +96,11 @@ class GraphBuilder:
         the arguments of the call: the first replaces the mask of the first input.
         """
         values = tuple(value for _, value in inputs)
-        name = self.add(name, layer, values, part.key, part.place if parsed.kind is None else parsed.place)
+        name = self.add(name, layer, values, part.key, part.place if parsed.kind is OTHER else parsed.place)
         if part.layer is None:
-            shapes = tuple(self.shapes[value] for value in values)
-            part.layer, part.input_shape = layer, shapes if layer.has_several_inputs else shapes[0]
+            part.layer, part.input_shape = layer, self.nodes[-1].select(self.shapes)
         dtype = self._dtypes[name] = layer.dtype if isinstance(layer, InDtype) else "float32"
         kind = parsed.kind
-        if kind is None:
-            return name
         self._masked_outputs[name] = kind.masked_outputs(parsed.base)
         # Keras casts a value of another type, so the layer reads a copy.
         uncast = [value for value in values if self._dtypes.get(value, dtype) == dtype]
@@ -127,7 +124,7 @@ class GraphBuilder:
         return self._same_array.get(value, value)
 
     def _propagate_mask(self, name: str, parsed: ParsedLayer, inputs: Names) -> None:
-        join = parsed.kind.mask_join if parsed.kind is not None else ""
+        join = parsed.kind.mask_join
         if not join:
             if self.is_masked(inputs[0]):
                 self._masks[name] = self._masks[self._array(inputs[0])]

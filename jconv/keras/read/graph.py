@@ -14,11 +14,12 @@ from ...layers import Activation, Layer
 from ...model.graph import Model, Node
 from ..files.errors import KerasFileError, error_context
 from ..files.limits import CallCount
-from ..kinds.config import Config, anything, as_list, count_values, optional
+from ..kinds.config import Config, anything, as_list, optional, values_in
+from ..kinds.kind import OTHER
 from ..layers import NestedModel
 from .builder import GraphBuilder
 from .calls import Call, Ref, flatten, named_leaves, read_refs, refs_in
-from .functional import FunctionalReader, Scope
+from .functional import Caller, FunctionalReader, Scope
 from .layer import MODELS, SEQUENTIAL, has_other_types, read_entry, read_layer
 from .layer_call import LayerCaller, mode_of
 from .loaded_model import BuiltModel, InnerCall, LoadedModel, input_layers, input_type
@@ -102,10 +103,7 @@ class _GraphReader:
 
     def _sequential(self, config: Config, scope: Scope, given: list[str] | None) -> str:
         layers = config.get("layers", as_list)
-        if not layers:
-            config.fail("a Sequential model needs at least one layer")
         built_shape = config.get("build_input_shape", anything, None)
-        config.get("trainable", anything, None)
         value = given[0] if given else None
         folders = FolderNames(scope.part.folder)
         for position, entry in enumerate(layers):
@@ -127,24 +125,25 @@ class _GraphReader:
                 value = self.input("input", Config({"batch_shape": shape}, config.place))
             part = Part(name, folders.next(class_name, is_pruned(entry)), place)
             scope.part.parts.append(part)
-            output = self.caller(entry, part, scope).call(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
+            output = self.caller(entry, part, scope)(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
             values = [self.builder.output(output)] if isinstance(output, str) else flatten(output)
             if not values:
                 inner.fail("a model without outputs cannot be followed by another layer")
             value = values[0]
         if value is None:
-            config.fail("a Sequential model needs a layer")
+            config.fail("a Sequential model needs at least one layer")
         return value
 
-    def caller(self, entry: Any, part: Part, scope: Scope) -> _ModelCaller | LayerCaller:
+    def caller(self, entry: Any, part: Part, scope: Scope) -> Caller:
         """The `Caller` of the layer or model of an entry."""
         class_name, name, _, inner = read_entry(entry, part.place)
         key, node = f"{scope.key}{name}", f"{scope.node}{name}"
         if class_name in MODELS:
-            return _ModelCaller(self, class_name, inner, Scope(part, key, node, scope.mode))
+            return _ModelCaller(self, class_name, inner, Scope(part, key, node, scope.mode)).call
         parsed = read_layer(entry, part.place, self.custom, self._nested_model, self._has_mixed_types)
-        part.kind, part.key, part.class_name, part.config = parsed.kind, key, class_name, inner.values
-        return LayerCaller(self.builder, parsed, part, node, scope.mode)
+        part.kind = None if parsed.kind is OTHER else parsed.kind
+        part.key, part.class_name, part.config = key, class_name, inner.values
+        return LayerCaller(self.builder, parsed, part, node, scope.mode).call
 
     def _nested_model(self, value: Any, place: str) -> Layer:
         """A model that is inside a layer."""
@@ -178,7 +177,7 @@ class _ModelCaller:
         self._calls += 1
         reader.builder.call_count.add(self._config.place, scope.node)
         if self._calls > 1:
-            reader.builder.call_count.add_values(count_values(self._config.values), self._config.place)
+            reader.builder.call_count.add_values(sum(1 for _ in values_in(self._config.values)), self._config.place)
         node = scope.node if self._calls == 1 else f"{scope.node}:{self._calls}"
         given = [value(ref) for ref in self._given(call)]
         for inside, mask in zip(given, flatten(call.kwargs.get("mask")), strict=False):
@@ -206,7 +205,7 @@ class _ModelCaller:
                     f"has the inputs {', '.join(map(ascii, names))} and is called on {', '.join(map(ascii, tree))}"
                 )
             tree = {name: tree[name] for name in names} if isinstance(inputs, dict) else tuple(tree[n] for n in names)
-        return list(refs_in(tree))
+        return refs_in(tree)
 
 
 def _ancestors(nodes: list[Node], outputs: tuple[str, ...]) -> tuple[Node, ...]:

@@ -28,7 +28,7 @@ from ..kinds import KINDS
 from ..kinds.activation import hard_sigmoid_slope
 from ..kinds.config import Config, as_dict, flag, objects_in, one_of, optional, shortened, text
 from ..kinds.convolution import TCN_KIND, TCN_PACKAGE
-from ..kinds.kind import Kind
+from ..kinds.kind import OTHER, Kind
 from ..layers import NestedModel
 
 # Options of any layer that change neither its outputs nor the gradients of a plain loss. Regularizers and constraints
@@ -48,12 +48,14 @@ MODELS = ("Functional", "Model", SEQUENTIAL)
 
 @dataclass(frozen=True)
 class ParsedLayer:
-    """A layer of a config: the `base` layer, its kind, and `wrap`, which adds the wrappers."""
+    """A layer of a config: the `base` layer, its kind, and `wrap`, which adds the wrappers.
+
+    A layer that the user supplies is of the kind `OTHER`.
+    """
 
     name: str
-    class_name: str
     base: Layer
-    kind: Kind | None
+    kind: Kind
     wrap: Callable[[Layer], Layer]
     place: str
 
@@ -91,7 +93,7 @@ def read_layer(
     names = (name, class_name, registered, class_name.rpartition(">")[2])
     supplied = next((custom[known] for known in names if known in custom), None)
     if isinstance(supplied, Layer):
-        return ParsedLayer(name, class_name, supplied, None, lambda layer: layer, config.place)
+        return ParsedLayer(name, supplied, OTHER, lambda layer: layer, config.place)
     kind = _find_kind(class_name, entry, config) if supplied is None else _kind_of_class(supplied, config)
 
     def read_inner(value: Any, place: str, as_activation: bool = False) -> Layer:
@@ -106,7 +108,7 @@ def read_layer(
     base = kind.make(config, read_inner)
     wrap = _wrapper(kind, config, has_mixed_types)
     _check_unused_keys(config, allows_null=supplied is not None)
-    return ParsedLayer(name, class_name, base, kind, wrap, config.place)
+    return ParsedLayer(name, base, kind, wrap, config.place)
 
 
 def _as_activation(parsed: ParsedLayer, config: Config) -> Layer:
@@ -125,10 +127,8 @@ def _as_activation(parsed: ParsedLayer, config: Config) -> Layer:
 
 def _kind_of_class(supplied: Any, config: Config) -> Kind:
     """The kind of a layer class that the user supplies."""
-    for kind in KINDS.values():
-        if kind.layer is supplied:
-            return kind
-    return config.fail(
+    kind = next((kind for kind in KINDS.values() if kind.layer is supplied), None)
+    return kind or config.fail(
         f"custom_layers must have a layer for it, or the jconv class of a layer that Keras has, got {supplied!r}"
     )
 

@@ -39,7 +39,6 @@ class LayerCaller:
         self, builder: GraphBuilder, parsed: ParsedLayer, part: Part, node: str, mode: bool | None = None
     ) -> None:
         self._builder, self._parsed, self._part, self._node, self._mode = builder, parsed, part, node, mode
-        self._kind = parsed.kind
 
     def call(self, call: Call, value: Callable[[Ref], str]) -> str:
         """Add a call; `value` gives the value of each tensor. Returns the value of the output."""
@@ -55,21 +54,20 @@ class LayerCaller:
 
     def _inputs_and_options(self, call: Call, value: Callable[[Ref], str]) -> tuple[Inputs, dict[str, Any]]:
         """The inputs of the layer, and the options that the call sets."""
-        kind = self._kind
-        accepted: Mapping[str, Names] = kind.arguments(self._parsed.base) if kind else {}
-        if kind is not None and kind.takes_mask and "mask" not in accepted:
+        kind = self._parsed.kind
+        accepted: Mapping[str, Names] = kind.arguments(self._parsed.base)
+        if kind.takes_mask and "mask" not in accepted:
             accepted = {**(accepted or {"inputs": (self._first_input(),)}), "mask": ("mask",)}
         if not accepted:
-            refs = tuple(refs_in(call.args)) or tuple(ref for v in call.kwargs.values() for ref in refs_in(v))
-            values = tuple(value(ref) for ref in refs)
+            refs = refs_in(call.args) or refs_in(tuple(call.kwargs.values()))
+            values = tuple(map(value, refs))
             if not values:
                 self._fail("is called on no tensor")
-            reads_masks = kind is not None and kind.reads_masks
-            return self._builder.with_masks(values) if reads_masks else [("", v) for v in values], {}
+            return self._builder.with_masks(values) if kind.reads_masks else [("", v) for v in values], {}
         if len(call.args) > len(accepted):
             self._fail(f"is called with {len(call.args)} arguments; it takes {', '.join(accepted)}")
         given = dict(zip(accepted, call.args, strict=False)) | call.kwargs
-        for name in kind.ignored_arguments if kind else ():
+        for name in kind.ignored_arguments:
             given.pop(name, None)
         inputs = self._explicit_inputs(accepted, given, value)
         if not inputs:
@@ -79,7 +77,7 @@ class LayerCaller:
 
     def _options(self, accepted: Mapping[str, Names], given: Mapping[str, Any]) -> dict[str, Any]:
         """The layer's fields that arguments other than tensors set."""
-        fields = self._kind.call_options if self._kind else {}
+        fields = self._parsed.kind.call_options
         options = {}
         for name, value in given.items():
             if name in accepted or name == "training" or value is None:
