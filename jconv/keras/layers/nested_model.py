@@ -34,8 +34,7 @@ class NestedModel(Layer):
 
     def output_shape(self, input_shape: Any) -> Any:
         """The shape of the output, or a tuple of shapes for several outputs."""
-        named = self._named(input_shape)
-        shapes = {**named, **self.model.output_shapes(named)}
+        shapes = self.model.all_shapes(input_shape)
         first, *others = (shapes[name] for name in self.model.outputs)
         return (first, *others) if others else first
 
@@ -49,35 +48,28 @@ class NestedModel(Layer):
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """As `Model.init`."""
-        params, state = self.model.init(key, self._named(input_shape))
+        params, state = self.model.init(key, input_shape)
         return _flatten(params), _flatten(state)
 
     def apply(
         self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
     ) -> tuple[Any, dict[str, Any]]:
         """The output, or a tuple of several outputs."""
-        trees = self._tree(params), self._tree(state)
-        y, after = self.model.apply(*trees, self._named(x), training=training, key=key)
+        y, after = self.model.apply(self._tree(params), self._tree(state), x, training=training, key=key)
         return self._outputs(y), _flatten(after)
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """As `apply`, in NumPy."""
-        trees = self._tree(params), self._tree(state)
-        return self._outputs(self.model.reference(*trees, self._named(x), training=training))
+        return self._outputs(self.model.reference(self._tree(params), self._tree(state), x, training=training))
 
     def flops(self, input_shape: Any) -> int:
         """The sum over the nodes."""
-        named = self._named(input_shape)
-        shapes = {**named, **self.model.output_shapes(named)}
+        shapes = self.model.all_shapes(input_shape)
         return sum(node.layer.flops(node.select(shapes)) for node in self.model.nodes)
 
     def window(self) -> ReceptiveField | None:
         """None: the receptive field of a nested model is not computed."""
         return None
-
-    def _named(self, x: Any) -> dict[str, Any]:
-        values = x if self.has_several_inputs else (x,)
-        return dict(zip(self.model.inputs, values, strict=True))
 
     def _tree(self, arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         # Keys and names may both contain slashes; the longest key that matches is the right one.
@@ -92,8 +84,7 @@ class NestedModel(Layer):
         return tuple(y[name] for name in self.model.outputs) if len(self.model.outputs) > 1 else y
 
     def _shapes_of(self, which: str, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        named = self._named(input_shape)
-        shapes = {**named, **self.model.output_shapes(named)}
+        shapes = self.model.all_shapes(input_shape)
         found: dict[str, dict[str, tuple[int, ...]]] = {}
         for node in self.model.nodes:
             found.setdefault(node.key, getattr(node.layer, which)(node.select(shapes)))

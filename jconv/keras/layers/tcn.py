@@ -69,7 +69,7 @@ class TCN(Layer):
 
     def output_shape(self, input_shape: Any) -> Any:
         """(length, filters), or (filters,) for one step."""
-        return self._first(self._nested(input_shape).output_shape(input_shape))
+        return self._nested(input_shape).output_shape(input_shape)[0]
 
     def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
         """The shapes of the layers inside, block by block."""
@@ -88,11 +88,11 @@ class TCN(Layer):
     ) -> tuple[Any, dict[str, Any]]:
         """The sequence, or its last or middle step."""
         y, after = self._nested(x.shape[1:]).apply(params, state, x, training=training, key=key)
-        return self._first(y), after
+        return y[0], after
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """As `apply`, in NumPy."""
-        return self._first(self._nested(x.shape[1:]).reference(params, state, x, training=training))
+        return self._nested(x.shape[1:]).reference(params, state, x, training=training)[0]
 
     def flops(self, input_shape: Any) -> int:
         """The sum over the layers inside."""
@@ -102,12 +102,11 @@ class TCN(Layer):
         """None: the receptive field of a graph of layers is not computed."""
         return None
 
-    @staticmethod
-    def _first(y: Any) -> Any:
-        # The last block is an output, too, because with skip connections no other output depends on its arrays.
-        return y[0]
-
     def _nested(self, input_shape: Any) -> NestedModel:
+        """The layers inside, with two outputs: the layer's output, and the last block.
+
+        With skip connections no other output depends on the arrays of the last block.
+        """
         length, channels = input_shape
         nodes: list[Node] = []
 
@@ -145,10 +144,11 @@ class TCN(Layer):
                 raise ValueError("TCN: the middle of a sequence of unknown length is not known; give input_shape=")
             step = -1 if self.padding == "causal" else length // 2
             y = add("step", Operation("get_item", (Input(0), (Slice(), step))), y)
-        outputs = (y, value) if y != value else (add("sequence", Activation("linear"), y), value)
-        order = [prefix for prefix in self.folders() if prefix in {node.name for node in nodes}]
-        model = Model(tuple(nodes), ("input",), outputs)
-        return NestedModel(model, tuple((prefix, prefix) for prefix in order))
+        if y == value:
+            y = add("sequence", Activation("linear"), y)
+        names = {node.name for node in nodes}
+        model = Model(tuple(nodes), ("input",), (y, value))
+        return NestedModel(model, tuple((prefix, prefix) for prefix in self.folders() if prefix in names))
 
 
 def _numbered(name: str | None, number: int) -> str:
