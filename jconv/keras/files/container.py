@@ -79,7 +79,7 @@ def open_contents(path: str | os.PathLike[str], max_bytes: int) -> Iterator[Cont
     with _open_regular_file(path, follow_links=True) as file:
         magic = file.read(len(HDF5_MAGIC))
         if magic == HDF5_MAGIC:
-            yield _from_hdf5(hdf5.open_arrays(file, path.name, budget), path.name)
+            yield _from_hdf5(file, path.name, budget)
         elif magic.startswith(ZIP_MAGIC):
             with zip.open_archive(file, path.name) as archive:
                 members = zip.list_members(archive, path.name)
@@ -121,7 +121,8 @@ def _read_file(path: Path, budget: Budget, find_size: zip.FindSize = lambda head
         return (head + file.read(max(size - len(head), 0)))[:size]
 
 
-def _from_hdf5(arrays: hdf5.Hdf5Arrays, what: str) -> Contents:
+def _from_hdf5(data: bytes | BinaryIO, what: str, budget: Budget) -> Contents:
+    arrays = hdf5.open_arrays(data, what, budget)
     texts = {name: arrays.text(name) for name in ("model_config", "training_config")}
     version = (arrays.text("keras_version") or b"").decode("utf-8", "replace")
     config, training = (None if t is None else parse_json(t, f"{name} of {what}") for name, t in texts.items())
@@ -132,20 +133,21 @@ def _from_hdf5(arrays: hdf5.Hdf5Arrays, what: str) -> Contents:
 
 def _from_members(names: set[str], read: Any, what: str, budget: Budget, folder: bool = False) -> Contents:
     """The contents of an archive or a folder with files `names`, of which `read(name, budget, find_size)` reads one."""
+
+    def read_json(name: str) -> dict[str, Any]:
+        return parse_json(read(name, Budget(MAX_CONFIG_BYTES)), f"{name} of {what}")
+
     configs, files = ([name for name in sorted(names) if name.endswith(end)] for end in (".json", (".h5", ".hdf5")))
     if folder and CONFIG not in names and len(configs) == len(files) == 1:
-        config = parse_json(read(configs[0], Budget(MAX_CONFIG_BYTES)), f"{configs[0]} of {what}")
+        config = read_json(configs[0])
         data = read(files[0], Budget(budget.limit), hdf5.file_size)
-        name = f"{files[0]} of {what}"
-        contents = _from_hdf5(hdf5.open_arrays(data, name, budget), name)
+        contents = _from_hdf5(data, f"{files[0]} of {what}", budget)
         return replace(contents, config=config, version=_version(config) or contents.version)
     if CONFIG not in names:
         also = ", and a folder of a JSON config and its arrays has one .json and one .h5 file" if folder else ""
         raise KerasFileError(f"{what} has no {CONFIG}; a .keras archive has one{also}")
-    config = parse_json(read(CONFIG, Budget(MAX_CONFIG_BYTES)), f"{CONFIG} of {what}")
-    metadata = {}
-    if METADATA in names:
-        metadata = parse_json(read(METADATA, Budget(MAX_CONFIG_BYTES)), f"{METADATA} of {what}")
+    config = read_json(CONFIG)
+    metadata = read_json(METADATA) if METADATA in names else {}
     weights = next((name for name in WEIGHTS if name in names), None)
     if weights is None:
         raise KerasFileError(f"{what} has neither {' nor '.join(WEIGHTS)}")

@@ -51,11 +51,7 @@ def parse_json(data: bytes, what: str) -> dict[str, Any]:
 
 def is_unicode(text: str) -> bool:
     """Whether a string can be encoded: Python's strings may contain unpaired surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return re.search(r"[\ud800-\udfff]", text) is None
 
 
 def _check_size(data: bytes, what: str) -> None:

@@ -25,8 +25,7 @@ DAMAGED = (
     struct.error,
     OSError,
     EOFError,
-    NotImplementedError,  # an unknown compression or version
-    RuntimeError,  # an encrypted member
+    RuntimeError,  # an encrypted member, an unknown compression or version
     OverflowError,
     ValueError,
 )

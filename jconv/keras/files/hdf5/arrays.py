@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from itertools import count, takewhile
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -68,7 +69,8 @@ class Hdf5Arrays:
         shape = read_shape(parts[objects.DATASPACE], self._source)
         if isinstance(dtype, StringType):
             self._source.fail(f"{where} must contain numbers, got text")
-        is_marked = self._strings(self._attributes(header), "dtype", where) == [b"bfloat16"]
+        attributes = self._attributes(header)
+        is_marked = "dtype" in attributes and self._reader.read(attributes["dtype"], where) == [b"bfloat16"]
         array = self._values(parts, dtype, shape, where)
         if is_marked or dtype.kind == "V":
             import ml_dtypes
@@ -99,23 +101,17 @@ class Hdf5Arrays:
 
     def text(self, name: str, group: str = "") -> bytes | None:
         """The string in an attribute of a group; None if there is no such attribute."""
-        strings = self._attribute(name, group)
-        return None if strings is None else b"".join(strings)
+        return b"".join(self._strings(name, group)) if name in self._groups[group] else None
 
     def texts(self, name: str, group: str = "") -> list[str]:
         """The list of strings in an attribute of a group; Keras splits a long one into `name0`, `name1`, ..."""
         if group not in self._groups:
             self._source.fail(f"group {group!a} is missing")
-        strings = self._attribute(name, group)
-        if strings is None:
-            strings = []
-            for number in range(MAX_ITEMS):
-                more = self._attribute(f"{name}{number}", group)
-                if more is None:
-                    break
-                strings += more
+        attributes = self._groups[group]
+        split = takewhile(attributes.__contains__, (f"{name}{number}" for number in count()))
+        names = [name] if name in attributes else split
         try:
-            return [string.decode("utf-8") for string in strings]
+            return [string.decode("utf-8") for own in names for string in self._strings(own, group)]
         except UnicodeDecodeError:
             self._source.fail(f"attribute {name!a} of group {group!a} is not UTF-8")
 
@@ -165,16 +161,12 @@ class Hdf5Arrays:
             self._check_count(len(attributes), "attributes of one object")
         return attributes
 
-    def _attribute(self, name: str, group: str) -> list[bytes] | None:
+    def _strings(self, name: str, group: str) -> list[bytes]:
+        """The strings in an attribute of a group."""
         if (group, name) not in self._cache:
-            strings = self._strings(self._groups[group], name, f"attribute {name!a} of group {group!a}")
-            if strings is None:
-                return None
-            self._cache[group, name] = strings
+            what = f"attribute {name!a} of group {group!a}"
+            self._cache[group, name] = self._reader.read(self._groups[group][name], what)
         return self._cache[group, name]
-
-    def _strings(self, attributes: dict[str, Message], name: str, what: str) -> list[bytes] | None:
-        return self._reader.read(attributes[name], what) if name in attributes else None
 
     def _values(self, parts: dict[int, Message], dtype: np.dtype[Any], shape: tuple[int, ...], where: str) -> Array:
         fields = Fields(parts[objects.LAYOUT].data, self._source)

@@ -133,11 +133,7 @@ def attributes(source: Source, header: list[Message]) -> Iterator[Message]:
         if message.kind == ATTRIBUTE:
             yield message
         elif message.kind == ATTRIBUTE_INFO:
-            fields = Fields(message.data, source)
-            fields.expect("version of the attribute information", 0)
-            fields.take(2 if fields.integer(1) & 1 else 0)
-            heap, tree = fields.integers(2, 8)
-            for data in heaps.objects(source, heap, tree, heaps.ATTRIBUTES):
+            for data in _dense(source, message, "attribute", 2, heaps.ATTRIBUTES):
                 yield Message(ATTRIBUTE, 0, data)
 
 
@@ -150,11 +146,17 @@ def members(source: Source, header: list[Message]) -> Iterator[tuple[str, int]]:
         elif message.kind == LINK:
             yield _link(source, fields)
         elif message.kind == LINK_INFO:
-            fields.expect("version of the link information", 0)
-            fields.take(8 if fields.integer(1) & 1 else 0)
-            heap, tree = fields.integers(2, 8)
-            for data in heaps.objects(source, heap, tree, heaps.LINKS):
+            for data in _dense(source, message, "link", 8, heaps.LINKS):
                 yield _link(source, Fields(data, source))
+
+
+def _dense(source: Source, message: Message, what: str, order_bytes: int, kind: int) -> Iterator[memoryview]:
+    """The objects in the heap of an information message, which has `order_bytes` if their creation order is kept."""
+    fields = Fields(message.data, source)
+    fields.expect(f"version of the {what} information", 0)
+    fields.take(order_bytes if fields.integer(1) & 1 else 0)
+    heap, tree = fields.integers(2, 8)
+    return heaps.objects(source, heap, tree, kind)
 
 
 def _symbol_table(source: Source, tree: int, heap: int) -> Iterator[tuple[str, int]]:
