@@ -24,11 +24,9 @@ def layer_order(calls: Calls, outputs: Sequence[Call]) -> list[str]:
     >>> layer_order({("x", 0): [], ("a", 0): [("x", 0)], ("b", 0): [("x", 0), ("a", 0)]}, [("b", 0)])
     ['x', 'a', 'b']
     """
-    entered: dict[str, int] = {}
-    for layer, _ in _search(calls, outputs)[1]:
-        entered.setdefault(layer, len(entered))
+    entered = dict.fromkeys(layer for layer, _ in _search(calls, outputs)[1])
     depths = _depths(calls, outputs)[1]
-    return sorted(depths, key=lambda name: (-depths[name], entered[name]))
+    return sorted(entered, key=lambda name: -depths[name])
 
 
 def run_order(calls: Calls, outputs: Sequence[Call]) -> list[Call]:
@@ -58,7 +56,7 @@ def computable(calls: Calls, given: set[Call]) -> dict[Call, None]:
     return dict.fromkeys(found)
 
 
-def _search(calls: Calls, outputs: Sequence[Call]) -> tuple[list[Call], list[Call]]:
+def _search(calls: Calls, outputs: Sequence[Call]) -> tuple[dict[Call, None], dict[Call, None]]:
     """The calls in the orders in which a depth-first search from the outputs leaves and enters them."""
     entered: dict[Call, None] = {}
     left: dict[Call, None] = {}
@@ -73,7 +71,7 @@ def _search(calls: Calls, outputs: Sequence[Call]) -> tuple[list[Call], list[Cal
                 entered[call] = None
                 waiting.append((call, True))
                 waiting += [(parent, False) for parent in reversed(calls[call]) if parent not in left]
-    return list(left), list(entered)
+    return left, entered
 
 
 def _depths(calls: Calls, outputs: Sequence[Call]) -> tuple[dict[Call, int], dict[str, int]]:

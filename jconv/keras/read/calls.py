@@ -6,7 +6,7 @@ Arguments, inputs and outputs are trees of tuples and dicts; dicts are in the or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,32 +36,24 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
-    def refs(self) -> Iterator[Ref]:
+    def refs(self) -> list[Ref]:
         """Every `Ref` in the arguments."""
-        yield from refs_in((self.args, tuple(self.kwargs.values())))
+        return refs_in((self.args, tuple(self.kwargs.values())))
 
 
-def refs_in(tree: Any) -> Iterator[Ref]:
+def refs_in(tree: Any) -> list[Ref]:
     """Every `Ref` in a tree; dicts in the order of their sorted keys, as in Keras."""
-    if isinstance(tree, Ref):
-        yield tree
-    elif isinstance(tree, (tuple, dict)):
-        for part in (tree[key] for key in sorted(tree)) if isinstance(tree, dict) else tree:
-            yield from refs_in(part)
+    return [leaf for leaf in flatten(tree) if isinstance(leaf, Ref)]
 
 
 def replace_refs(value: Any, to_input: Callable[[Ref], Any]) -> Any:
     """The argument with `to_input(ref)` in place of each `Ref`."""
-    if isinstance(value, Ref):
-        return to_input(value)
-    return tuple(replace_refs(part, to_input) for part in value) if isinstance(value, tuple) else value
+    return map_tree(lambda leaf: to_input(leaf) if isinstance(leaf, Ref) else leaf, value)
 
 
-def read_calls(value: Any, place: str) -> list[Call]:
+def read_calls(nodes: list[Any], place: str) -> list[Call]:
     """The calls of a layer, from its `inbound_nodes`."""
-    if not isinstance(value, list):
-        raise KerasFileError(f"{place}: inbound_nodes must be a list, got {shortened(value)}")
-    return [_keras_3_call(node, place) if isinstance(node, dict) else _keras_2_call(node, place) for node in value]
+    return [_keras_3_call(node, place) if isinstance(node, dict) else _keras_2_call(node, place) for node in nodes]
 
 
 def read_ref(value: Any, place: str) -> Ref:

@@ -20,13 +20,9 @@ from .rewrite import is_pruned
 from .tensorflow import CLASSES as TENSORFLOW
 from .tensorflow import read_tensorflow
 
-
-class Caller(Protocol):
-    """Adds the calls of one layer, or of one nested model."""
-
-    def call(self, call: Call, value: Callable[[Ref], str]) -> Any:
-        """Add a call; `value` gives the value of each tensor. Returns the value of the output, or a tree of values."""
-        ...
+# `caller(call, value)` adds a call of one layer or nested model; `value` gives the value of each tensor. It returns the
+# value of the output, or a tree of values.
+Caller = Callable[[Call, Callable[[Ref], str]], Any]
 
 
 class ModelReader(Protocol):
@@ -127,7 +123,7 @@ class FunctionalReader:
         for name, number in (call for call in dict.fromkeys([*order, *ready]) if call in parents):
             layer = self._layers[name]
             call = layer.calls[number]
-            output = self._operation(layer, call) if layer.caller is None else layer.caller.call(call, self._value)
+            output = self._operation(layer, call) if layer.caller is None else layer.caller(call, self._value)
             self._values[name, number] = output if isinstance(output, str) else flatten(output)
 
     def _operation(self, layer: FunctionalLayer, call: Call) -> str:
@@ -196,7 +192,7 @@ class FunctionalLayer:
 def read_operation(class_name: str, config: Config, call: Call, to_input: Callable[[Ref], Any]) -> Operation:
     """The operation of a node, from the options of its class and the arguments of its call."""
     own = {key: parse_argument(value, config.place) for key, value in config.values.items() if key != "name"}
-    if any(refs_in(tuple(own.values()))):
+    if refs_in(tuple(own.values())):
         config.fail("an option is a tensor, which only an argument of the call may be")
     options = {key: value for key, value in (own | call.kwargs).items() if value is not None}
     with error_context(config.place, "Operation: "):

@@ -13,7 +13,7 @@ from typing import Any
 from ...model.graph import Model
 from .calls import DTYPES, read_refs, refs_in
 from .parts import Part, folder_name
-from .weights import array_shapes
+from .weights import array_shapes, folders_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def input_type(config: Mapping[str, Any]) -> str:
 
 def folders_in(model: Model, paths: Iterable[str]) -> dict[str, str]:
     """By key, the folders that the model's arrays had in its file, if they occur in `paths`."""
-    present = {path[: match.start()] for path in paths for match in re.finditer("/", path)}
+    present = folders_of(paths)
     return {key: folder for key, folder in getattr(model, "folders", ()) if folder in present}
 
 

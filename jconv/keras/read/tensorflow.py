@@ -16,6 +16,7 @@ from ...layers.operations.operation import Operation, Slice
 from ..files.errors import KerasFileError, error_context
 from ..files.json_text import parse_json
 from ..kinds.config import Config, anything, as_dict, shortened, text
+from ..kinds.operations import FUNCTIONS
 from .calls import Call, Ref, as_constant, replace_refs
 
 GRAPH_OPERATION = "TensorFlowOpLayer"
@@ -104,23 +105,21 @@ ARRAYS = ("x1", "x2", "condition", "x_min", "x_max")
 # Defaults of TensorFlow's functions that the operations do not share.
 DEFAULTS: dict[str, dict[str, Any]] = {"nn.gelu": {"approximate": False}, "math.l2_normalize": {"epsilon": 1e-12}}
 
-# The operations of graphs whose inputs are all arrays.
-OPERATIONS = {
-    **{"AddV2": "add", "Add": "add", "Sub": "subtract", "Mul": "multiply", "RealDiv": "divide", "Pow": "power"},
-    **{"Maximum": "maximum", "Minimum": "minimum", "NotEqual": "not_equal", "Equal": "equal", "Greater": "greater"},
-    **{"GreaterEqual": "greater_equal", "Less": "less", "LessEqual": "less_equal", "LogicalAnd": "logical_and"},
-    **{"LogicalOr": "logical_or", "LogicalNot": "logical_not", "Neg": "negative", "Abs": "absolute", "Exp": "exp"},
-    **{"Log": "log", "Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Relu": "relu", "Relu6": "relu6"},
-    **{"Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax", "Softplus": "softplus", "Elu": "elu"},
-    **{"Selu": "selu"},
-}
+# The operations of graphs whose inputs are all arrays: those with the name of a class of keras.ops, and others.
+SAME_NAMES = (
+    "Add Maximum Minimum NotEqual Equal Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalNot Exp Log "
+    "Sqrt Rsqrt Square Relu Relu6 Sigmoid Tanh Softmax Softplus Elu Selu"
+)
+OPERATIONS = {name: FUNCTIONS[name] for name in SAME_NAMES.split()}
+OPERATIONS |= {"AddV2": "add", "Sub": "subtract", "Mul": "multiply", "RealDiv": "divide", "Pow": "power"}
+OPERATIONS |= {"Neg": "negative", "Abs": "absolute"}
 # Matrix products, with the attributes that transpose an operand.
 MATMULS = {"MatMul": ("transpose_a", "transpose_b")}
 MATMULS |= dict.fromkeys(("BatchMatMul", "BatchMatMulV2"), ("adj_x", "adj_y"))
 # Operations with a constant argument that is not an array.
-SHAPING = {"ExpandDims": "expand_dims", "Transpose": "transpose", "Reshape": "reshape", "Tile": "tile"}
+SHAPING = ("ExpandDims", "Transpose", "Reshape", "Tile")
 # Operations that also have an attribute.
-REDUCTIONS = {"Mean": "mean", "Sum": "sum", "Max": "max", "Min": "min", "Prod": "prod"}
+REDUCTIONS = ("Mean", "Sum", "Max", "Min", "Prod")
 DTYPES = {"DT_FLOAT": "float32", "DT_HALF": "float16", "DT_DOUBLE": "float64", "DT_BOOL": "bool"}
 DTYPES |= {"DT_INT32": "int32", "DT_INT64": "int64", "DT_BFLOAT16": "bfloat16"}
 ADVICE = "supply a jconv layer for it with custom_layers={name: layer}"
@@ -217,12 +216,12 @@ def _graph_operation(config: Config, call: Call, to_input: Callable[[Ref], Any])
             return Operation("matmul", operands)
         return Operation("einsum", operands, (("subscripts", _matmul_subscripts(*transposed)),))
     if name in SHAPING:
-        return Operation(SHAPING[name], tuple(inputs))
+        return Operation(FUNCTIONS[name], tuple(inputs))
     if name == "Identity":
         return Operation("multiply", (inputs[0], 1))
     if name in REDUCTIONS:
         keepdims = bool(_attribute(attributes, "keep_dims", "b", False))
-        return Operation(REDUCTIONS[name], (inputs[0],), (("axis", inputs[1]), ("keepdims", keepdims)))
+        return Operation(FUNCTIONS[name], (inputs[0],), (("axis", inputs[1]), ("keepdims", keepdims)))
     if name == "ConcatV2":
         return Operation("concatenate", (tuple(inputs[:-1]),), (("axis", inputs[-1]),))
     if name == "Cast":

@@ -15,6 +15,7 @@ from typing import Any
 from ...layers import ConvLSTM1D, Frozen, Layer
 from ...layers.attention.heads import MultiHeadBase
 from ...layers.nesting import unwrap
+from ...layers.wrapper import Wrapper
 from ..layers import NestedModel
 from .parts import Part
 
@@ -63,37 +64,34 @@ def _trainable_first(splits: list[Split]) -> list[Variable]:
     return [v for trainable, _ in splits for v in trainable] + [v for _, rest in splits for v in rest]
 
 
-def _split(leaf: Part, layer: Layer | None) -> Split:
-    if layer is None:
-        return [], []
+def _split(leaf: Part, layer: Any) -> Split:
     trainable = list(layer.param_shapes(leaf.input_shape))
     rest = _kernels_first([name for name in layer.state_shapes(leaf.input_shape) if name not in trainable])
     return [(leaf, name) for name in trainable], [(leaf, name) for name in rest]
 
 
-def _is_frozen(layer: Layer) -> bool:
-    while (inner := getattr(layer, "layer", None)) is not None and layer is not unwrap(layer):
-        if isinstance(layer, Frozen):
-            return True
-        layer = inner
-    return False
+def _is_frozen(layer: Any) -> bool:
+    while isinstance(layer, Wrapper) and not isinstance(layer, Frozen):
+        layer = layer.layer
+    return isinstance(layer, Frozen)
 
 
 def _unfreeze(value: Any) -> Any:
     """A layer without `Frozen` wrappers around layers that contain other layers; all other `Frozen` wrappers stay."""
     if isinstance(value, Frozen):
         inner = unwrap(value)
-        has_layers = isinstance(inner, (ConvLSTM1D, MultiHeadBase, NestedModel)) or any(
-            isinstance(getattr(inner, f.name), Layer) for f in fields(inner)
-        )
+        has_layers = isinstance(inner, (ConvLSTM1D, MultiHeadBase, NestedModel)) or _inner_layers(inner)
         return _unfreeze(value.layer) if has_layers else value
     if isinstance(value, NestedModel):
         nodes = tuple(replace(node, layer=_unfreeze(node.layer)) for node in value.model.nodes)
         return replace(value, model=replace(value.model, nodes=nodes))
-    if not isinstance(value, Layer):
-        return value
-    inner = {f.name: v for f in fields(value) if isinstance(v := getattr(value, f.name), Layer)}
-    return replace(value, **{name: _unfreeze(v) for name, v in inner.items()}) if inner else value
+    inner = _inner_layers(value)
+    return replace(value, **{name: _unfreeze(layer) for name, layer in inner.items()}) if inner else value
+
+
+def _inner_layers(layer: Any) -> dict[str, Layer]:
+    """The layers in a layer's fields."""
+    return {f.name: value for f in fields(layer) if isinstance(value := getattr(layer, f.name), Layer)}
 
 
 def _kernels_first(names: list[str]) -> list[str]:

@@ -59,14 +59,14 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
         used.update(f"{part.folder}/{path}" for path in copies)
     called = {part.folder for part in root.leaves() if part.kind is not None}
     for path in sorted(set(renamed) - used):
-        if not called.isdisjoint(_folders_above(path)) and IGNORED not in path:
+        if not called.isdisjoint(folders_of([path])) and IGNORED not in path:
             raise KerasFileError(f"the file has an array at {path!a} that the model in it has no place for")
     return params, state
 
 
 def _share_folders(leaves: list[Part], paths: set[str]) -> None:
     """Set the folder of each layer that several models share, since Keras stores its arrays in one of them only."""
-    present = {folder for path in paths for folder in _folders_above(path)}
+    present = folders_of(paths)
     folders: dict[tuple[str, str], str] = {}
     for leaf in leaves:
         if leaf.folder in present:
@@ -76,8 +76,9 @@ def _share_folders(leaves: list[Part], paths: set[str]) -> None:
             leaf.folder = folders.get((leaf.class_name, leaf.name), leaf.folder)
 
 
-def _folders_above(path: str) -> Iterable[str]:
-    return (path[: match.start()] for match in re.finditer("/", path))
+def folders_of(paths: Iterable[str]) -> set[str]:
+    """All folders in which the `paths` are, at any depth."""
+    return {path[: match.start()] for path in paths for match in re.finditer("/", path)}
 
 
 def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
@@ -133,17 +134,16 @@ def add_arrays(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], 
     assert part.layer is not None
     found = undo_cudnn_layout(found, shapes)
     trainable = part.layer.param_shapes(part.input_shape)
-    own: tuple[dict[str, jax.Array], dict[str, jax.Array]] = {}, {}
     for name, array in found.items():
         if tuple(array.shape) != tuple(shapes[name]):
             raise KerasFileError(
                 f"layer {part.name!a} at {part.place}: {name} must have the shape {tuple(shapes[name])}, the file "
                 f"has {shortened(array.shape)}"
             )
-        own[name not in trainable][name] = _to_jax(array, part)
-    for tree, arrays in zip((params, state), own, strict=True):
-        if arrays and part.used:
-            tree[part.key] = arrays
+        converted = _to_jax(array, part)
+        if part.used:
+            tree = params if name in trainable else state
+            tree.setdefault(part.key, {})[name] = converted
 
 
 def _to_jax(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
