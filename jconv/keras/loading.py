@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from ..layers.base import Activation
 from ..layers.nesting import model_with_algorithm
@@ -54,19 +55,11 @@ def load(
     """
     check_algorithm(algorithm)
     with open_contents(path, max_bytes) as contents:
-        supplied = custom_layers or {}, custom_activations or {}
-        built = read_graph(contents, os.fspath(path), *supplied, input_shape)
-        if weights is None:
-            if contents.arrays is None:
-                raise KerasFileError(f"{os.fspath(path)} has a model and no arrays; give their file as weights=")
-            trees = read_arrays(built.root, contents)
-            return _with_algorithm(with_folders(built), algorithm), *trees
-    with open_contents(weights, max_bytes) as contents:
-        trees = read_arrays(built.root, contents)
-        return _with_algorithm(with_folders(built), algorithm), *trees
-
-
-def _with_algorithm(model: Model, algorithm: str) -> Model:
+        built = read_graph(contents, os.fspath(path), custom_layers or {}, custom_activations, input_shape)
+        if weights is None and contents.arrays is None:
+            raise KerasFileError(f"{os.fspath(path)} has a model and no arrays; give their file as weights=")
+        with nullcontext(contents) if weights is None else open_contents(weights, max_bytes) as source:
+            params, state = read_arrays(built.root, source)
     # Layers may be nested deeper than Python's stack.
     with error_context("config"):
-        return model_with_algorithm(model, algorithm)
+        return model_with_algorithm(with_folders(built), algorithm), params, state

@@ -19,6 +19,7 @@ from .files.errors import KerasFileError
 from .kinds.table import array_paths
 from .read.loaded_model import restore_folders
 from .read.parts import Part
+from .read.weights import array_shapes
 from .write.config import write_model
 
 if TYPE_CHECKING:
@@ -69,37 +70,34 @@ def save(
         ImportError: If h5py is not installed.
     """
     path = Path(path)
+    is_archive = path.suffix == ".keras"
+    if not is_archive and training is not None:
+        raise KerasFileError(f"the name of a file with training must end in .keras, got {path.name!r}")
+    if not is_archive and not path.name.endswith(".weights.h5"):
+        raise KerasFileError(f"the name of the file must end in .keras or .weights.h5, got {path.name!r}")
     stored = {key: {**params.get(key, {}), **state.get(key, {})} for key in {**params, **state}}
     written = write_model(model, model.named_shapes(input_shape), stored)
     root = written.root
     # Keras stores the name of each layer with its arrays.
-    names = restore_folders(root, model) if path.name.endswith(".weights.h5") else None
+    names = None if is_archive else restore_folders(root, model)
     names = names or {part.folder: part.name for part in root.descendants()}
     names = {f"{folder}/vars": name for folder, name in names.items()}
-    arrays = _arrays(root.leaves(), params, state)
-    if training is not None and path.suffix == ".keras":
+    arrays = _arrays(root.leaves(), stored)
+    if training is not None:
         slots, name = training.write_into(written)
         arrays |= slots
         names |= name
-    if path.name.endswith(".weights.h5") and training is None:
-        data = _hdf5(arrays, names)
-    elif path.suffix == ".keras":
-        data = _archive(written.config, _hdf5(arrays, names))
-    elif training is not None:
-        raise KerasFileError(f"the name of a file with training must end in .keras, got {path.name!r}")
-    else:
-        raise KerasFileError(f"the name of the file must end in .keras or .weights.h5, got {path.name!r}")
-    write_file(path, data)
+    data = _hdf5(arrays, names)
+    write_file(path, _archive(written.config, data) if is_archive else data)
 
 
-def _arrays(parts: list[Part], params: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """The arrays, by path in the file."""
+def _arrays(parts: list[Part], stored: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays, by path in the file; `stored` has the params and state of each layer."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     owners: dict[str, str] = {}
     for part in parts:
-        assert part.layer is not None
-        own = {**params.get(part.key, {}), **state.get(part.key, {})}
-        wanted = part.layer.param_shapes(part.input_shape) | part.layer.state_shapes(part.input_shape)
+        own = stored.get(part.key, {})
+        wanted = array_shapes(part)
         if set(own) != set(wanted):
             raise KerasFileError(f"node {part.key!r} needs arrays {sorted(wanted)}, got {sorted(own)}")
         paths, copies = array_paths(part.layer, part.kind, list(wanted))
