@@ -90,10 +90,10 @@ def objects_in(config: Any) -> Iterator[dict[str, Any]]:
     return (value for value in values_in(config) if isinstance(value, dict))
 
 
-def shortened(value: Any, most: int = 80) -> str:
-    """A value for an error message: one line of at most `most` characters."""
+def shortened(value: Any) -> str:
+    """A value for an error message: one line of at most 80 characters."""
     text = ascii(value) if not isinstance(value, (dict, list)) or len(value) < 20 else f"{type(value).__name__}..."
-    return text if len(text) <= most else text[: most - 3] + "..."
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 # Each of these functions returns the converted value, or raises `ValueError`, whose message says what it must be.

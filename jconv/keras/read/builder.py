@@ -36,7 +36,7 @@ class GraphBuilder:
     are true; Maximum, Minimum and Multiply ignore masks; no layer removes masks from its inputs.
     """
 
-    def __init__(self, call_count: CallCount, keras_2: bool = False) -> None:
+    def __init__(self, call_count: CallCount, keras_2: bool) -> None:
         self.keras_2 = keras_2
         self.nodes: list[Node] = []
         self.shapes: dict[str, Any] = {}
@@ -88,7 +88,7 @@ class GraphBuilder:
         layer: Layer,
         inputs: list[tuple[str, str]],
         part: Part,
-        masks: tuple[str | None, ...] = (),
+        masks: tuple[str | None, ...],
     ) -> str:
         """Add a call of a layer of the file.
 

@@ -24,8 +24,8 @@ def read_graph(
     contents: Contents,
     file: str,
     custom_layers: CustomLayers,
-    custom_activations: Mapping[str, Activation] | None = None,
-    input_shape: Sequence[int | None] | None = None,
+    custom_activations: Mapping[str, Activation] | None,
+    input_shape: Sequence[int | None] | None,
 ) -> BuiltModel:
     """The graph of an open file; errors name it `file`.
 

@@ -16,7 +16,6 @@ from .call_order import computable, run_order
 from .calls import Call, Ref, flatten, map_tree, parse_argument, read_calls, read_refs, refs_in, replace_refs
 from .layer import MODELS, SEQUENTIAL, read_entry
 from .parts import FolderNames, Part
-from .rewrite import is_pruned
 from .tensorflow import CLASSES as TENSORFLOW
 from .tensorflow import read_tensorflow
 
@@ -31,8 +30,8 @@ class ModelReader(Protocol):
     builder: GraphBuilder
     custom: Mapping[str, Layer | type[Layer]]
 
-    def caller(self, entry: Any, part: Part, scope: Scope) -> Caller:
-        """The `Caller` of the layer or model of an entry."""
+    def add_part(self, entry: Any, name: str, place: str, scope: Scope, folders: FolderNames) -> Caller:
+        """Add the part of a layer or model to the part of `scope`. Returns the `Caller` of the layer or model."""
         ...
 
     def input(self, name: str, config: Config) -> str:
@@ -94,9 +93,7 @@ class FunctionalReader:
             layer.is_keras_2 = any(isinstance(node, list) for node in nodes)
             # Operations of keras.ops have no arrays, and Keras does not count a folder for them.
             if class_name != "InputLayer" and not layer.is_operation:
-                part = Part(name, folders.next(class_name, is_pruned(entry)), place)
-                scope.part.parts.append(part)
-                layer.caller = reader.caller(entry, part, scope)
+                layer.caller = reader.add_part(entry, name, place, scope, folders)
             layers[name] = layer
         for ref in (ref for layer in layers.values() for call in layer.calls for ref in call.refs()):
             if ref.layer not in layers:

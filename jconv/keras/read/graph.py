@@ -123,9 +123,8 @@ class _GraphReader:
                         "--input-shape to the jconv command"
                     )
                 value = self.input("input", Config({"batch_shape": shape}, config.place))
-            part = Part(name, folders.next(class_name, is_pruned(entry)), place)
-            scope.part.parts.append(part)
-            output = self.caller(entry, part, scope)(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
+            caller = self.add_part(entry, name, place, scope, folders)
+            output = caller(Call((Ref("", 0, 0),), {}), lambda ref, v=value: v)
             values = [self.builder.output(output)] if isinstance(output, str) else flatten(output)
             if not values:
                 inner.fail("a model without outputs cannot be followed by another layer")
@@ -134,13 +133,15 @@ class _GraphReader:
             config.fail("a Sequential model needs at least one layer")
         return value
 
-    def caller(self, entry: Any, part: Part, scope: Scope) -> Caller:
-        """The `Caller` of the layer or model of an entry."""
-        class_name, name, _, inner = read_entry(entry, part.place)
-        key, node = f"{scope.key}{name}", f"{scope.node}{name}"
+    def add_part(self, entry: Any, name: str, place: str, scope: Scope, folders: FolderNames) -> Caller:
+        """Add the part of a layer or model to the part of `scope`. Returns the `Caller` of the layer or model."""
+        class_name, own_name, _, inner = read_entry(entry, place)
+        part = Part(name, folders.next(class_name, is_pruned(entry)), place)
+        scope.part.parts.append(part)
+        key, node = f"{scope.key}{own_name}", f"{scope.node}{own_name}"
         if class_name in MODELS:
             return _ModelCaller(self, class_name, inner, Scope(part, key, node, scope.mode)).call
-        parsed = read_layer(entry, part.place, self.custom, self._nested_model, self._has_mixed_types)
+        parsed = read_layer(entry, place, self.custom, self._nested_model, self._has_mixed_types)
         part.kind = None if parsed.kind is OTHER else parsed.kind
         part.key, part.class_name, part.config = key, class_name, inner.values
         return LayerCaller(self.builder, parsed, part, node, scope.mode).call

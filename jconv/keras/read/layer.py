@@ -206,9 +206,7 @@ def _check_unused_keys(config: Config, allows_null: bool) -> None:
             config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")
 
 
-def called_layer(
-    parsed: ParsedLayer, inputs: tuple[str, ...], options: Mapping[str, Any], mode: bool | None = None
-) -> Layer:
+def called_layer(parsed: ParsedLayer, inputs: tuple[str, ...], options: Mapping[str, Any], mode: bool | None) -> Layer:
     """The layer of one call: with the names of its `inputs` and the `options` of the call.
 
     `mode` is True if the call is always in training, False if it never is, None if that is not fixed.
