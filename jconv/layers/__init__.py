@@ -1,7 +1,9 @@
 """Layer descriptions: frozen dataclasses with `init`, `apply` and `reference`."""
 
-from .activations import ELU, Activation, HardSigmoid, LeakyReLU, PReLU, ReLU, Softmax
-from .attention import AdditiveAttention, Attention, GroupedQueryAttention, MultiHeadAttention
+from .activations.activation import ELU, Activation, HardSigmoid, LeakyReLU, ReLU, Softmax
+from .activations.parametric_activation import PReLU
+from .attention.attention import AdditiveAttention, Attention
+from .attention.multi_head_attention import GroupedQueryAttention, MultiHeadAttention
 from .base import Layer
 from .channels_first import ChannelsFirst
 from .convolution import Conv1D, Conv1DTranspose, DepthwiseConv1D, SeparableConv1D
@@ -9,26 +11,19 @@ from .dense import Dense, EinsumDense, Embedding
 from .dot import Dot
 from .mask import Masking, MaskOf, NonzeroMask
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from .normalization import (
-    BatchNormalization,
-    GroupNormalization,
-    LayerNormalization,
-    Normalization,
-    Rescaling,
-    RMSNormalization,
-    SpectralNormalization,
-    UnitNormalization,
-)
-from .operations import Operation
-from .pooling import (
-    AdaptiveAveragePooling1D,
-    AdaptiveMaxPooling1D,
-    AveragePooling1D,
-    GlobalAveragePooling1D,
-    GlobalMaxPooling1D,
-    MaxPooling1D,
-)
-from .recurrent import GRU, LSTM, Bidirectional, ConvLSTM1D, SimpleRNN, TimeDistributed
+from .normalization.group_normalization import GroupNormalization
+from .normalization.layer_normalization import LayerNormalization, RMSNormalization, UnitNormalization
+from .normalization.normalization import BatchNormalization
+from .normalization.rescaling import Normalization, Rescaling
+from .normalization.spectral_normalization import SpectralNormalization
+from .operations.operation import Operation
+from .pooling.adaptive_pooling import AdaptiveAveragePooling1D, AdaptiveMaxPooling1D
+from .pooling.global_pooling import GlobalAveragePooling1D, GlobalMaxPooling1D
+from .pooling.pooling import AveragePooling1D, MaxPooling1D
+from .recurrent.bidirectional import Bidirectional
+from .recurrent.conv_lstm import ConvLSTM1D
+from .recurrent.recurrent import GRU, LSTM, SimpleRNN
+from .recurrent.time_distributed import TimeDistributed
 from .regularization import (
     ActivityRegularization,
     AlphaDropout,

@@ -1,7 +1,1 @@
 """Keras operations as layers."""
-
-from .operation import Operation
-
-__all__ = [
-    "Operation",
-]
