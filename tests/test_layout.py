@@ -15,7 +15,6 @@ LONG = {
     "jconv/algorithms/shifts.py": "the three operations share the rules by which a sum is split into loops",
     "jconv/functional/convolution.py": "four public functions, almost half of it their documentation",
     "jconv/layers/base.py": "the protocol of layers, almost half of it documentation",
-    "jconv/layers/convolution.py": "four layers with the same options and the same streams",
     "jconv/layers/recurrent/recurrent_base.py": "one class: what LSTM, GRU and SimpleRNN have in common",
     "jconv/model/graph.py": "one class, `Model`, more than half of it documentation",
     "jconv/model/needed.py": "a rule for each kind of layer, and the pass through the graph that applies them",

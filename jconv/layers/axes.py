@@ -28,6 +28,11 @@ def as_axis(layer: Layer, axis: Any) -> int:
     return int(axis)
 
 
+def as_tuple(value: Axes) -> tuple[int, ...]:
+    """An integer as a tuple of one; a tuple is returned as it is."""
+    return (value,) if isinstance(value, int) else value
+
+
 def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...]:
     """Nonnegative axis numbers, in the given order. Axis 0 is the batch; `input_shape` has the sizes of the others.
 
@@ -37,8 +42,7 @@ def axis_positions(layer: Layer, axis: Axes, input_shape: Any) -> tuple[int, ...
     (2, 1)
     """
     rank = len(input_shape) + 1
-    axes = (axis,) if isinstance(axis, int) else axis
-    found = tuple(a + rank if a < 0 else a for a in axes)
+    found = tuple(a + rank if a < 0 else a for a in as_tuple(axis))
     if not all(0 < a < rank for a in found) or len(set(found)) < len(found):
         raise ValueError(
             f"{type(layer).__name__}: axis={axis} must be distinct axes of the input other than 0, the batch, got "
@@ -70,10 +74,19 @@ def broadcast_shape(sizes: Any, axis: Any, rank: int) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def broadcasts_to(shape: tuple[int, ...], sizes: Any) -> bool:
+    """Whether an array of `shape` broadcasts to `sizes`, as in NumPy.
+
+    >>> broadcasts_to((1, 3), (2, 5, 3)), broadcasts_to((3,), (3, 1))
+    (True, False)
+    """
+    pairs = zip(reversed(shape), reversed(tuple(sizes)), strict=False)
+    return len(shape) <= len(sizes) and all(a in (1, b) for a, b in pairs)
+
+
 def spans_length(axis: Axes) -> bool:
     """Whether `axis` may include axis 1, the length of a sequence. An axis below -1 may, depending on the rank."""
-    axes = (axis,) if isinstance(axis, int) else axis
-    return any(a == 1 or a < -1 for a in axes)
+    return any(a == 1 or a < -1 for a in as_tuple(axis))
 
 
 def _is_integer(value: Any) -> TypeGuard[int]:

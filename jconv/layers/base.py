@@ -2,7 +2,8 @@
 
 A layer is a frozen dataclass of options. It holds no arrays, so it is hashable and can be a static argument of
 `jax.jit`. The caller keeps its arrays in two dicts: `params` are trained, `state` is not. To write a layer, implement
-`output_shape`, `param_shapes` if it has params, and `_jax` and `_numpy`, the computation in JAX and in NumPy.
+`output_shape` if the shape changes, `param_shapes` if it has params, and `_jax` and `_numpy`, the computation in JAX
+and in NumPy.
 
 A layer that can run on a stream of chunks also implements `output_timing`, `stream_init` and `stream_step`. The default
 implementations are for layers that work sample by sample, without a buffer.
@@ -14,10 +15,10 @@ several inputs take a tuple of shapes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import MISSING, dataclass, fields
-from fractions import Fraction
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import jax
@@ -33,18 +34,18 @@ from ..reference.convolution import exact
 from ..streaming.buffers import StreamOptions
 from ..streaming.timing import IMMEDIATE, OutputTiming
 from .ragged import not_none, prepare_samplewise
-
-Array = np.ndarray[Any, Any]
-Shape = tuple[int | None, ...]
-Shapes = Shape | tuple[Shape, ...]
-Arrays = dict[str, jax.Array]
-Params = Mapping[str, Any]
-"""The trained arrays, by name."""
-State = Mapping[str, Any]
-"""The other arrays, by name."""
-Key = jax.Array | None
-"""A `jax.random.key`, or None where no random numbers are needed."""
-ReceptiveField = tuple[int | Fraction, int | Fraction]
+from .types import (
+    Array,
+    Arrays,
+    ArrayShapes,
+    Key,
+    OutputAndSequences,
+    OutputAndState,
+    Params,
+    ReceptiveField,
+    Shape,
+    State,
+)
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,34 @@ class Layer:
         check_names(cls.__name__, options, (field.name for field in fields(cls) if field.init))
         return super().__new__(cls)
 
+    _receptive_field: ClassVar[ReceptiveField | None] = (1, 1)
+    """What `window` returns; a layer in which it depends on the options overrides `window`."""
+
+    _checks: ClassVar[tuple[tuple[str, Callable[[str, Any], Any]], ...]] = ()
+    """Pairs of an option and a function that raises `ValueError` for an unsupported value."""
+
+    def __post_init__(self) -> None:
+        with name_layer_in_errors(self):
+            for name, check in self._checks:
+                check(name, getattr(self, name))
+
     @property
     def has_several_inputs(self) -> bool:
         """Whether the layer takes a tuple of arrays: by default, if `inputs` has more than one name."""
         return len(getattr(self, "inputs", ())) > 1
 
     def output_shape(self, input_shape: Any) -> Shape:
-        """The shape of one example's output. Raises `ValueError` for an input shape that the layer does not support."""
-        raise NotImplementedError
+        """The shape of one example's output, by default the input's.
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+        Raises `ValueError` for an input shape that the layer does not support.
+        """
+        return tuple(input_shape)
+
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """The shapes of the arrays in `params`, by name."""
         return {}
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """The shapes of the arrays in `state`, by name."""
         return {}
 
@@ -110,7 +125,7 @@ class Layer:
         Returns `(y, state)`: the output and the new state. Raises `ValueError` for arrays of a wrong shape.
         """
         self.check(params, state, x)
-        return self._jax(params, x), dict(state)
+        return self._jax({**params, **state}, x), dict(state)
 
     def apply_ragged(
         self,
@@ -122,7 +137,7 @@ class Layer:
         segment_ids: Any = None,
         training: bool = False,
         key: Key = None,
-    ) -> tuple[Any, dict[str, Any]]:
+    ) -> OutputAndState:
         """Compute the layer on variable-length sequences: each result is as for the sequence alone, without padding.
 
         Pass either `lengths` (batch,), the number of samples in each row of `x`, or `segment_ids` (batch, length), one
@@ -138,7 +153,7 @@ class Layer:
 
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         """`(y, state, sequences)`: `apply_ragged` with a `jconv.ragged.Sequences` or None per input and output."""
         if not_none(sequences):
             return self._apply_sequences(params, state, x, sequences, training, key)
@@ -147,11 +162,15 @@ class Layer:
 
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         """`apply_sequences` for at least one input with `Sequences`.
 
-        This implementation is for layers that work sample by sample; other layers override it.
+        A layer overrides it if the computation depends on more than the params and the inputs.
         """
+        self.check(params, state, x)
+        found = self._jax_sequences(params, x, sequences)
+        if found is not None:
+            return found[0], dict(state), found[1]
         x, out = prepare_samplewise(self, x, sequences)
         y, state = self.apply(params, state, x, training=training, key=key)
         return map_inputs(out.replace_padding, y), state, map_inputs(lambda _: out, y)
@@ -159,7 +178,7 @@ class Layer:
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
         """`apply` in NumPy with float64, or with complex128 for complex arguments (for complex-step derivatives)."""
         self.check(params, state, x)
-        return self._numpy({name: exact(p) for name, p in params.items()}, map_inputs(exact, x))
+        return self._numpy({name: exact(array) for name, array in {**params, **state}.items()}, map_inputs(exact, x))
 
     def flops(self, input_shape: Any) -> int:
         """Floating-point operations per example: 2 per multiply-add; additions and activations are not counted."""
@@ -173,7 +192,7 @@ class Layer:
         complete length. Layers that upsample return fractions: n output samples depend on `(n - 1) * stride + size`
         input samples, rounded down.
         """
-        return 1, 1
+        return self._receptive_field
 
     def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
         """The rate and latency of the layer's output in a stream.
@@ -213,6 +232,9 @@ class Layer:
         """
         return apply_unless_empty(lambda x: self.apply(params, state, x)[0], x), stream
 
+    _infers_when_frozen: ClassVar[bool] = False
+    """Whether the layer computes as outside training if it is frozen, as Keras's batch normalization."""
+
     allows_missing_channels: ClassVar[bool] = False
     """Whether the layer also accepts sequences without a channel axis: (batch, length)."""
 
@@ -232,11 +254,16 @@ class Layer:
                         f"got {tuple(np.shape(array))}"
                     )
 
-    # The computation of a layer without state. A layer with state overrides `apply` and `reference` instead.
+    # The computation of a layer that does not change its state; `params` includes the state. A layer that changes its
+    # state overrides `apply` and `reference` instead.
     def _jax(self, params: Params, x: Any) -> jax.Array:
         raise NotImplementedError
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any] | None:
+        """`_jax` for sequences: `(y, sequences)`, or None for layers that work sample by sample."""
+        return None
+
+    def _numpy(self, params: Params, x: Any) -> Array:
         raise NotImplementedError
 
     def __str__(self) -> str:
@@ -310,26 +337,22 @@ def is_tuple_of_shapes(shape: Any) -> bool:
 
 
 @contextmanager
-def name_layer_in_errors(layer: Layer) -> Iterator[None]:
+def _add_to_errors(prefix: str) -> Iterator[None]:
+    """Prefix the message of a `ValueError`; `ShortInput` stays `ShortInput`."""
+    try:
+        yield
+    except ValueError as error:
+        raise (ShortInput if isinstance(error, ShortInput) else ValueError)(f"{prefix}: {error}") from None
+
+
+def name_layer_in_errors(layer: Layer) -> AbstractContextManager[None]:
     """Prefix the message of a `ValueError` with the name of the layer's class."""
-    try:
-        yield
-    except ValueError as error:
-        raise _error_class(error)(f"{type(layer).__name__}: {error}") from None
+    return _add_to_errors(type(layer).__name__)
 
 
-@contextmanager
-def name_node_in_errors(name: str) -> Iterator[None]:
+def name_node_in_errors(name: str) -> AbstractContextManager[None]:
     """Prefix the message of a `ValueError` with the name of a node."""
-    try:
-        yield
-    except ValueError as error:
-        raise _error_class(error)(f"node {name!r}: {error}") from None
-
-
-def _error_class(error: ValueError) -> type[ValueError]:
-    """The class of the error with a prefix: `ShortInput` stays `ShortInput`."""
-    return ShortInput if isinstance(error, ShortInput) else ValueError
+    return _add_to_errors(f"node {name!r}")
 
 
 def sequence_shape(layer: Layer, input_shape: Any) -> tuple[Any, int]:
@@ -347,6 +370,15 @@ def check_number(name: str, value: Any, *, low: float = -math.inf, high: float =
     if not number or not math.isfinite(value) or not low <= value <= high:
         least = f" of at least {low}" if high == math.inf else f" from {low} to {high}"
         raise ValueError(f"{name} must be a number{'' if low == -math.inf else least}, got {value!r}")
+
+
+check_not_negative = partial(check_number, low=0)
+check_rate = partial(check_number, low=0, high=1)
+
+
+def check_optional(check: Callable[[str, Any], None]) -> Callable[[str, Any], None]:
+    """The check of an option that may also be None."""
+    return lambda name, value: None if value is None else check(name, value)
 
 
 def check_inputs(layer: Any, *known: tuple[str, ...]) -> None:
@@ -368,6 +400,12 @@ def masked_value_shape(layer: Layer, input_shape: Any) -> Shape:
             f"got shapes {input_shape}"
         )
     return tuple(input_shape[0])
+
+
+def count_elementwise_flops(layer: Layer, shape: Any) -> int:
+    """One multiply-add per element. Raises `ValueError` if a size is None."""
+    check_sizes_known(layer, shape)
+    return 2 * math.prod(shape)
 
 
 def check_sizes_known(layer: Layer, input_shape: Any) -> None:

@@ -14,10 +14,11 @@ from ..streaming.buffers import StreamOptions
 from ..streaming.timing import OutputTiming
 from .activations.activation import Activation
 from .activations.parametric_activation import PReLU
-from .base import Arrays, Key, Layer, Params, ReceptiveField, State, map_inputs, map_shapes
+from .base import Layer, map_inputs, map_shapes
 from .convolution import Convolution
 from .nesting import replace_options, unwrap
 from .ragged import not_none, unsupported_lengths
+from .types import Arrays, ArrayShapes, Key, OutputAndSequences, Params, ReceptiveField, State
 from .wrapper import Wrapper
 
 
@@ -49,11 +50,11 @@ class ChannelsFirst(Wrapper):
         shape = map_shapes(_channels_first, layer.output_shape(map_shapes(_channels_last, input_shape)))
         return shape if after is None else after.output_shape(shape)
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """Same as for the wrapped layer on channels-last inputs."""
         return self.layer.param_shapes(map_shapes(_channels_last, input_shape))
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """Same as for the wrapped layer on channels-last inputs."""
         return self.layer.state_shapes(map_shapes(_channels_last, input_shape))
 
@@ -61,23 +62,20 @@ class ChannelsFirst(Wrapper):
         """Same as for the wrapped layer on channels-last inputs."""
         return self._layer_and_activation[0].init(key, map_shapes(_channels_last, input_shape))
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Transpose, apply the wrapped layer, transpose back, apply the activation."""
+    def apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    ) -> OutputAndSequences:
+        """Transpose, apply the wrapped layer, transpose back, apply the activation.
+
+        Raises `ValueError` for variable-length inputs, whose length must be axis 1.
+        """
+        if not_none(sequences):
+            raise unsupported_lengths(self, "the length must be the first axis after the batch")
         x = map_inputs(lambda a: _move_axis(jnp, jnp.asarray(a), 1, -1), x)
         layer, after = self._layer_and_activation
         y, state = layer.apply(params, state, x, training=training, key=key)
         y = map_inputs(lambda a: _move_axis(jnp, a, -1, 1), y)
-        return y if after is None else after.apply({}, {}, y)[0], state
-
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
-        """`apply`; raises `ValueError` for variable-length inputs, whose length must be axis 1."""
-        if not_none(sequences):
-            raise unsupported_lengths(self, "the length must be the first axis after the batch")
-        y, state = self.apply(params, state, x, training=training, key=key)
+        y = y if after is None else after.apply({}, {}, y)[0]
         return y, state, map_inputs(lambda _: None, y)
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:

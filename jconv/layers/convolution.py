@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -33,20 +33,8 @@ from .activations.activation_option import (
     reads_complete_length,
     remove_activation_params,
 )
-from .base import (
-    Activation,
-    Array,
-    Key,
-    Layer,
-    Params,
-    ReceptiveField,
-    Shape,
-    State,
-    check_sizes_known,
-    name_layer_in_errors,
-    sequence_shape,
-    shape_after_activation,
-)
+from .base import Activation, Layer, check_sizes_known, name_layer_in_errors, sequence_shape, shape_after_activation
+from .types import Array, ArrayShapes, Params, ReceptiveField, Shape, State
 
 OPTIONS = ("stride", "padding", "output_padding", "dilation", "groups", "padding_mode")
 SIZES = ("filters", "kernel_size", "depth_multiplier", "stride", "dilation", "groups")
@@ -58,6 +46,7 @@ class Convolution(Layer):
     function: ClassVar[Callable[..., jax.Array]]
     definition: ClassVar[Callable[..., Array]]
 
+    filters: int
     kernel_size: int
     stride: int
     padding: Any
@@ -74,7 +63,7 @@ class Convolution(Layer):
                 if hasattr(self, name):
                     check_positive(name, getattr(self, name))
             check_padding_mode(getattr(self, "padding_mode", "zeros"))
-            check_activation(self.activation)
+            check_activation("activation", self.activation)
             check_algorithm(self.algorithm)
             self._check_padding()
 
@@ -82,7 +71,7 @@ class Convolution(Layer):
         """`(out_length, out_channels)`; an unknown length stays unknown."""
         return shape_after_activation(self, self.activation, self._linear_shape(input_shape))
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """The kernels in Keras's layout, `"bias"` with `use_bias`, and the params of the activation."""
         channels = input_shape[-1]
         bias = {"bias": (self._out_channels(channels),)} if self.use_bias else {}
@@ -91,15 +80,12 @@ class Convolution(Layer):
             shapes |= activation_shapes(self.activation, self._linear_shape(input_shape))
         return shapes
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        self.check(params, state, x)
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         with name_layer_in_errors(self):
-            function: Any = type(self).function
-            how = {"activation": jax_activation(self.activation, params), "algorithm": self.algorithm}
-            y, extent = function(remove_activation_params(params), x, **self._options(), **how, **sequences.as_argument)
-        return y, dict(state), make_sequences(y.shape[:2], **dict.fromkeys(sequences.as_argument, extent))
+            y, extent = self._call(
+                params, x, activation=jax_activation(self.activation, params), **sequences.as_argument
+            )
+        return y, make_sequences(y.shape[:2], **dict.fromkeys(sequences.as_argument, extent))
 
     def flops(self, input_shape: Any) -> int:
         """2 per multiply-add, including multiply-adds with padding."""
@@ -164,11 +150,14 @@ class Convolution(Layer):
     def _options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in OPTIONS if hasattr(self, name)}
 
-    def _jax(self, params: Params, x: Any) -> jax.Array:
-        y = type(self).function(remove_activation_params(params), x, **self._options(), algorithm=self.algorithm)
-        return jax_activation(self.activation, params)(y)
+    def _call(self, params: Params, x: Any, **options: Any) -> Any:
+        params = remove_activation_params(params)
+        return type(self).function(params, x, **self._options(), algorithm=self.algorithm, **options)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _jax(self, params: Params, x: Any) -> jax.Array:
+        return jax_activation(self.activation, params)(self._call(params, x))
+
+    def _numpy(self, params: Params, x: Any) -> Array:
         y = type(self).definition(remove_activation_params(params), x, **self._options())
         return numpy_activation(self.activation, params)(y)
 
@@ -187,11 +176,11 @@ class Convolution(Layer):
     def _geometry(self, length: int) -> Geometry:
         return make_geometry(length, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
-    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def _kernel_shapes(self, channels: int) -> ArrayShapes:
         raise NotImplementedError
 
     def _out_channels(self, channels: int) -> int:
-        raise NotImplementedError
+        return self.filters
 
 
 @dataclass(frozen=True)
@@ -229,11 +218,8 @@ class Conv1D(Convolution):
         if channels % self.groups:
             raise ValueError(f"Conv1D: groups={self.groups} must divide the {channels} channels of the input")
 
-    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def _kernel_shapes(self, channels: int) -> ArrayShapes:
         return {"kernel": (self.kernel_size, channels // self.groups, self.filters)}
-
-    def _out_channels(self, channels: int) -> int:
-        return self.filters
 
 
 @dataclass(frozen=True)
@@ -260,7 +246,7 @@ class DepthwiseConv1D(Convolution):
     use_bias: bool = True
     algorithm: str = "auto"
 
-    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def _kernel_shapes(self, channels: int) -> ArrayShapes:
         return {"kernel": (self.kernel_size, channels, self.depth_multiplier)}
 
     def _out_channels(self, channels: int) -> int:
@@ -293,14 +279,11 @@ class SeparableConv1D(Convolution):
     use_bias: bool = True
     algorithm: str = "auto"
 
-    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def _kernel_shapes(self, channels: int) -> ArrayShapes:
         return {
             "depthwise_kernel": (self.kernel_size, channels, self.depth_multiplier),
             "pointwise_kernel": (1, channels * self.depth_multiplier, self.filters),
         }
-
-    def _out_channels(self, channels: int) -> int:
-        return self.filters
 
 
 @dataclass(frozen=True)
@@ -342,13 +325,7 @@ class Conv1DTranspose(Convolution):
         """Same as for `jconv.streaming` with this transposed convolution."""
         self._check_chunks()
         with name_layer_in_errors(self):
-            return transposed_timing(
-                self.kernel_size,
-                stride=self.stride,
-                padding=self.padding,
-                output_padding=self.output_padding,
-                dilation=self.dilation,
-            )
+            return transposed_timing(self.kernel_size, **self._options())
 
     def _check_padding(self) -> None:
         # A short length could be cropped to nothing, so check the options with a sufficient length.
@@ -361,17 +338,7 @@ class Conv1DTranspose(Convolution):
         return length
 
     def _transposed_geometry(self, length: int) -> Geometry:
-        return transposed_geometry(
-            length,
-            self.kernel_size,
-            stride=self.stride,
-            padding=self.padding,
-            output_padding=self.output_padding,
-            dilation=self.dilation,
-        )
+        return transposed_geometry(length, self.kernel_size, **self._options())
 
-    def _kernel_shapes(self, channels: int) -> dict[str, tuple[int, ...]]:
+    def _kernel_shapes(self, channels: int) -> ArrayShapes:
         return {"kernel": (self.kernel_size, self.filters, channels)}
-
-    def _out_channels(self, channels: int) -> int:
-        return self.filters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,19 +19,8 @@ from .activations.activation_option import (
     numpy_activation,
     reads_complete_length,
 )
-from .base import (
-    Activation,
-    Array,
-    Arrays,
-    Layer,
-    Params,
-    ReceptiveField,
-    Shape,
-    check_sizes_known,
-    floating_arrays,
-    name_layer_in_errors,
-    shape_after_activation,
-)
+from .base import Activation, Layer, check_sizes_known, floating_arrays, name_layer_in_errors, shape_after_activation
+from .types import Array, Arrays, ArrayShapes, Params, ReceptiveField, Shape
 
 EQUATION = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
 
@@ -53,10 +41,7 @@ class Dense(Layer):
     activation: Activation = None
     use_bias: bool = True
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("units", self.units)
-            check_activation(self.activation)
+    _checks = (("units", check_positive), ("activation", check_activation))
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(..., units)`; the input's last size must be known."""
@@ -64,7 +49,7 @@ class Dense(Layer):
             raise ValueError(f"Dense needs an input whose last size is known, got shape {input_shape}")
         return shape_after_activation(self, self.activation, (*input_shape[:-1], self.units))
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`kernel` and, with `use_bias`, `bias`; then the params of the activation."""
         bias = {"bias": (self.units,)} if self.use_bias else {}
         shape = (*input_shape[:-1], self.units)
@@ -82,7 +67,7 @@ class Dense(Layer):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jax_activation(self.activation, params)(contract("...i,io->...o", x, params))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         y = x @ params["kernel"]
         return numpy_activation(self.activation, params)(y + params["bias"] if self.use_bias else y)
 
@@ -109,23 +94,24 @@ class EinsumDense(Layer):
     activation: Activation = None
     bias_axes: str | None = None
 
+    _checks = (("activation", check_activation),)
+
     def __post_init__(self) -> None:
         if not isinstance(self.out_shape, int):
             object.__setattr__(self, "out_shape", tuple(self.out_shape))
+        super().__post_init__()
         with name_layer_in_errors(self):
-            check_activation(self.activation)
-            _parse_equation(self.equation)
             _check_equation(self.equation, self.bias_axes)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The sizes of the output's letters; an ellipsis keeps the sizes of the input."""
         return shape_after_activation(self, self.activation, self._sizes(input_shape)[1])
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`kernel` and, with `bias_axes`, `bias`; then the params of the activation."""
         sizes, linear = self._sizes(input_shape)
         _, kernel, output, _, right = _parse_equation(self.equation)
-        shapes = {"kernel": tuple(sizes.get(letter) for letter in kernel)}
+        shapes: dict[str, Any] = {"kernel": tuple(sizes.get(letter) for letter in kernel)}
         if self.bias_axes is not None:
             spanned = output[min(output.index(letter) for letter in self.bias_axes) :]
             bias = [sizes.get(letter) if letter in self.bias_axes else 1 for letter in spanned]
@@ -135,8 +121,7 @@ class EinsumDense(Layer):
                 f"EinsumDense: every axis of the kernel and the bias of {self.equation!r} must be known, got an input "
                 f"of shape {tuple(input_shape)} and out_shape={self.out_shape}"
             )
-        own = {name: tuple(int(size or 0) for size in shape) for name, shape in shapes.items()}
-        return own | activation_shapes(self.activation, linear)
+        return shapes | activation_shapes(self.activation, linear)
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """A Glorot-uniform kernel and a zero bias, as Keras. The fans are products of the kernel's sizes."""
@@ -210,7 +195,7 @@ class EinsumDense(Layer):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jax_activation(self.activation, params)(contract(self.equation, x, params))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         y = np.einsum(self.equation, x, params["kernel"])
         return numpy_activation(self.activation, params)(y + params["bias"] if "bias" in params else y)
 
@@ -285,30 +270,27 @@ class Embedding(Layer):
     output_dim: int
     mask_zero: bool = False
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("input_dim", self.input_dim)
-            check_positive("output_dim", self.output_dim)
+    _checks = (("input_dim", check_positive), ("output_dim", check_positive))
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(..., output_dim)`."""
         return (*input_shape, self.output_dim)
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`embeddings`."""
         return {"embeddings": (self.input_dim, self.output_dim)}
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """`embeddings`, drawn uniformly from -0.05 to 0.05."""
-        shape = (self.input_dim, self.output_dim)
-        return {"embeddings": jax.random.uniform(key, shape, jnp.float32, -0.05, 0.05)}, {}
+        shapes = self.param_shapes(input_shape)
+        return {name: jax.random.uniform(key, shape, jnp.float32, -0.05, 0.05) for name, shape in shapes.items()}, {}
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         indices = x if jnp.issubdtype(x.dtype, jnp.integer) else x.astype(jnp.int32)
         return jnp.take(jnp.asarray(params["embeddings"]), indices, axis=0)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         indices = np.trunc(x.real).astype(np.int64)
         inside = (indices >= -self.input_dim) & (indices < self.input_dim)
         rows = params["embeddings"][np.where(inside, indices, 0)]

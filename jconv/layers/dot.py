@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import is_integer
-from .base import Array, Layer, Params, Shape, check_sizes_known, is_tuple_of_shapes
+from .base import check_sizes_known, is_tuple_of_shapes
+from .merging import Merging
+from .types import Array, Params, Shape
 
 # As in Keras: vectors with a smaller norm are divided by this.
 MIN_NORM = 1e-7
 
 
 @dataclass(frozen=True)
-class Dot(Layer):
+class Dot(Merging):
     """Contracts one axis of each of two inputs, for each example, as Keras's `Dot`.
 
     `axes` is one axis, or a pair with the axis of each input; axis 0 is the batch. The output has the remaining axes of
@@ -36,17 +37,14 @@ class Dot(Layer):
     axes: int | tuple[int, int]
     normalize: bool = False
 
+    _receptive_field = None
+
     def __post_init__(self) -> None:
         if isinstance(self.axes, list):
             object.__setattr__(self, "axes", tuple(self.axes))
         pair = self.axes if isinstance(self.axes, tuple) else (self.axes,) * 2
         if len(pair) != 2 or not all(is_integer(axis) and axis != 0 for axis in pair):
             raise ValueError(f"Dot: axes must be one or two integers other than 0, the batch, got {self.axes!r}")
-
-    @property
-    def has_several_inputs(self) -> bool:
-        """True."""
-        return True
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The remaining axes of both inputs, or `(1,)`."""
@@ -70,10 +68,6 @@ class Dot(Layer):
         check_sizes_known(self, second)
         a, _ = self._axis_pair(len(first) + 1, len(second) + 1)
         return 2 * math.prod(first) * math.prod(second) // first[a - 1]
-
-    def window(self) -> None:
-        """None: an output may depend on the complete length."""
-        return None
 
     def _axis_pair(self, first: int, second: int) -> tuple[int, int]:
         a, b = self.axes if isinstance(self.axes, tuple) else (self.axes, self.axes)
@@ -99,7 +93,7 @@ class Dot(Layer):
         y = jnp.einsum(subscripts, *arrays, preferred_element_type=wide).astype(dtype)
         return y if y.ndim > 1 else y[:, None]
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         axes = self._axis_pair(x[0].ndim, x[1].ndim)
         # Deliberately not einsum, so that the reference is independent of `_jax`.
         first, second = (np.moveaxis(v, axis, -1) for v, axis in zip(x, axes, strict=True))

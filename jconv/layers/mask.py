@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..reference.convolution import exact
-from .base import Array, Layer, Params, Shape, State, check_number, name_layer_in_errors
+from .base import Layer, check_number
+from .types import Array, Params, Shape, State
 
 
 class _MaskValueLayer(Layer):
     mask_value: float
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_number("mask_value", self.mask_value)
+    _checks = (("mask_value", check_number),)
 
     def _check_shape(self, input_shape: Any) -> Shape:
         if not input_shape:
@@ -98,12 +96,8 @@ class NonzeroMask(Layer):
 
     allows_missing_channels = True
 
-    def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape."""
-        return tuple(input_shape)
-
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.asarray(x) != 0
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return exact(x.real != 0)

@@ -6,22 +6,25 @@ size 1 after the batch, so (features,) broadcasts to (length, features).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from itertools import zip_longest
 from operator import add, mul, or_
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .axes import spans_length
-from .base import Array, Layer, Params, ReceptiveField, Shape, is_tuple_of_shapes, masked_value_shape
+from .base import Layer, is_tuple_of_shapes, masked_value_shape
+from .operations.functions import EXACT, TRACED
+from .types import Array, Params, ReceptiveField, Shape
 
 
-class _Merging(Layer):
+class Merging(Layer):
+    """Base class of layers with several inputs, whose order is the caller's."""
+
     @property
     def has_several_inputs(self) -> bool:
         """True."""
@@ -33,7 +36,7 @@ class _Merging(Layer):
             raise ValueError(f"{type(self).__name__} needs a tuple of shapes, one for each input, got {input_shape}")
 
 
-class _Elementwise(_Merging):
+class _Elementwise(Merging):
     def output_shape(self, input_shape: Any) -> Shape:
         """The common shape after broadcasting."""
         self._check_several(input_shape)
@@ -52,6 +55,16 @@ class _Elementwise(_Merging):
                 )
             out.append(known.pop() if known else 1)
         return tuple(reversed(out))
+
+    def _jax(self, params: Params, x: Any) -> jax.Array:
+        return self._merge(TRACED, [jnp.asarray(a) for a in x])
+
+    def _numpy(self, params: Params, x: Any) -> Array:
+        return self._merge(EXACT, x)
+
+    def _merge(self, library: Any, arrays: Any) -> Any:
+        """The result for the input arrays; `library` is `TRACED` or `EXACT`, as for operations."""
+        raise NotImplementedError
 
 
 def align_ranks(arrays: Any) -> list[Any]:
@@ -72,11 +85,8 @@ class Add(_Elementwise):
     [[2.0, 2.0]]
     """
 
-    def _jax(self, params: Params, x: Any) -> jax.Array:
-        return reduce(add, align_ranks([jnp.asarray(a) for a in x]))
-
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return reduce(add, align_ranks(x))
+    def _merge(self, library: Any, arrays: Any) -> Any:
+        return reduce(add, align_ranks(arrays))
 
 
 @dataclass(frozen=True)
@@ -94,12 +104,8 @@ class Subtract(_Elementwise):
             raise ValueError(f"Subtract needs two inputs, got shapes {_format_shapes(input_shape)}")
         return self._broadcast_shape(input_shape)
 
-    def _jax(self, params: Params, x: Any) -> jax.Array:
-        first, second = align_ranks([jnp.asarray(a) for a in x])
-        return first - second
-
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        first, second = align_ranks(x)
+    def _merge(self, library: Any, arrays: Any) -> Any:
+        first, second = align_ranks(arrays)
         return first - second
 
 
@@ -111,14 +117,10 @@ class Average(_Elementwise):
     [[0.5, 0.5]]
     """
 
-    def _jax(self, params: Params, x: Any) -> jax.Array:
-        arrays = align_ranks([jnp.asarray(a) for a in x])
-        dtype = jnp.result_type(*arrays)
-        wide = jnp.promote_types(dtype, jnp.float32)
-        return (reduce(add, (a.astype(wide) for a in arrays)) / len(arrays)).astype(dtype)
-
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        return reduce(add, align_ranks(x)) / len(x)
+    def _merge(self, library: Any, arrays: Any) -> Any:
+        dtype = library.result_type(*arrays)
+        wide = library.promote_types(dtype, np.float32)
+        return (reduce(add, (a.astype(wide) for a in align_ranks(arrays))) / len(arrays)).astype(dtype)
 
 
 class _MaskedElementwise(_Elementwise):
@@ -164,18 +166,16 @@ class _MaskedElementwise(_Elementwise):
             if name == "value"
         ]
 
-    def _jax(self, params: Params, x: Any) -> jax.Array:
-        pairs = self.values_and_masks([jnp.asarray(a) for a in x])
-        masks = [None if mask is None else (mask != 0)[..., None] for _, mask in pairs]
-        return self._merge(jnp, align_ranks([value for value, _ in pairs]), masks)
+    def _merge(self, library: Any, arrays: Any) -> Any:
+        pairs = self.values_and_masks(arrays)
+        # JAX would trace `.real` of a real array as an operation.
+        masks = [
+            None if mask is None else ((mask if library is TRACED else mask.real) != 0)[..., None] for _, mask in pairs
+        ]
+        return self._merge_masked(library, align_ranks([value for value, _ in pairs]), masks)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        pairs = self.values_and_masks(x)
-        masks = [None if mask is None else (mask.real != 0)[..., None] for _, mask in pairs]
-        return self._merge(np, align_ranks([value for value, _ in pairs]), masks)
-
-    def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
-        """Merge the values. `library` is `numpy` or `jax.numpy`; masks are booleans (..., 1) or None."""
+    def _merge_masked(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+        """`_merge` for values and masks; masks are booleans (..., 1) or None."""
         raise NotImplementedError
 
 
@@ -193,25 +193,24 @@ class Multiply(_MaskedElementwise):
 
     inputs: tuple[str, ...] = ()
 
-    def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+    def _merge_masked(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
         pairs = zip(values, masks, strict=True)
         product = reduce(mul, (v if mask is None else library.where(mask, v, 1) for v, mask in pairs))
         return product if any(mask is None for mask in masks) else library.where(reduce(or_, masks), product, 0)
 
 
 class _Extreme(_MaskedElementwise):
-    def _merge(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
+    _function: ClassVar[str]
+
+    def _merge_masked(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
         out, counted = values[0], masks[0]
         for value, mask in zip(values[1:], masks[1:], strict=True):
             # In the order of Keras, which matters if both are masked.
             value = value if mask is None else library.where(mask, value, out)
             out = out if counted is None else library.where(counted, out, value)
             counted = None if counted is None or mask is None else counted | mask
-            out = self._extreme(library, out, value)
+            out = getattr(library, self._function)(out, value)
         return out
-
-    def _extreme(self, library: Any, a: Any, b: Any) -> Any:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -228,8 +227,7 @@ class Maximum(_Extreme):
 
     inputs: tuple[str, ...] = ()
 
-    def _extreme(self, library: Any, a: Any, b: Any) -> Any:
-        return jnp.maximum(a, b) if library is jnp else np.where((a.real < b.real) | np.isnan(b), b, a)
+    _function = "maximum"
 
 
 @dataclass(frozen=True)
@@ -244,12 +242,11 @@ class Minimum(_Extreme):
 
     inputs: tuple[str, ...] = ()
 
-    def _extreme(self, library: Any, a: Any, b: Any) -> Any:
-        return jnp.minimum(a, b) if library is jnp else np.where((a.real > b.real) | np.isnan(b), b, a)
+    _function = "minimum"
 
 
 @dataclass(frozen=True)
-class Concatenate(_Merging):
+class Concatenate(Merging):
     """Concatenates its inputs along `axis`, as Keras's `Concatenate`. Axis 0 is the batch.
 
     Raises `ValueError` for the batch axis.
@@ -298,7 +295,7 @@ class Concatenate(_Merging):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.concatenate([jnp.asarray(a) for a in x], axis=self.axis)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.concatenate(x, axis=self.axis)
 
 

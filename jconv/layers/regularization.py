@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,7 +12,8 @@ import jax.numpy as jnp
 from ..geometry import is_integer
 from ..reference.activations import SELU_ALPHA, SELU_SCALE
 from ..reference.convolution import exact
-from .base import Array, Key, Layer, Params, Shape, State, check_number, name_layer_in_errors, sequence_shape
+from .base import Layer, check_number, check_rate, sequence_shape
+from .types import Array, Key, OutputAndState, Params, Shape, State
 
 NoiseShape = tuple[int | None, ...] | None
 
@@ -25,17 +25,9 @@ class _RandomLayer(Layer):
     rate_field: ClassVar[str] = "rate"
     noise_kind: ClassVar[str] = "mask"
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_number(self.rate_field, getattr(self, self.rate_field), low=0, high=1)
+    _checks = (("rate", check_rate),)
 
-    def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape."""
-        return tuple(input_shape)
-
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[jax.Array, dict[str, Any]]:
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
         """`(y, state)`; `y` is `x` outside training. Raises `ValueError` in training without a key."""
         self.check(params, state, x)
         x, rate = jnp.asarray(x), getattr(self, self.rate_field)
@@ -118,7 +110,9 @@ class Dropout(_RandomLayerWithNoiseShape):
 
     def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
         kept = jax.random.bernoulli(key, 1 - self.rate, self._broadcast_noise_shape(x.shape))
-        return _drop(x, kept, self.rate)
+        # With rate 1 nothing is kept, but a scale of 1 / 0 would make the gradient NaN.
+        scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
+        return jnp.where(kept, x * scale, 0)
 
 
 @dataclass(frozen=True)
@@ -141,14 +135,7 @@ class SpatialDropout1D(_RandomLayer):
         return tuple(sequence_shape(self, input_shape))
 
     def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
-        kept = jax.random.bernoulli(key, 1 - self.rate, (x.shape[0], 1, x.shape[2]))
-        return _drop(x, kept, self.rate)
-
-
-def _drop(x: jax.Array, kept: jax.Array, rate: float) -> jax.Array:
-    # With rate 1 nothing is kept, but a scale of 1 / 0 would make the gradient NaN.
-    scale = 1 / (1 - rate) if rate < 1 else 0.0
-    return jnp.where(kept, x * scale, 0)
+        return Dropout(self.rate, (None, 1, None))._draw(x, key)
 
 
 @dataclass(frozen=True)
@@ -187,6 +174,8 @@ class GaussianNoise(_RandomLayer):
     noise_kind = "noise"
 
     stddev: float
+
+    _checks = (("stddev", check_rate),)
 
     def _draw(self, x: jax.Array, key: jax.Array) -> jax.Array:
         return x + self.stddev * jax.random.normal(key, x.shape, x.dtype)
@@ -236,17 +225,10 @@ class ActivityRegularization(Layer):
     l1: float = 0.0
     l2: float = 0.0
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_number("l1", self.l1)
-            check_number("l2", self.l2)
-
-    def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape."""
-        return tuple(input_shape)
+    _checks = (("l1", check_number), ("l2", check_number))
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.asarray(x)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return x

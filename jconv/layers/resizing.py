@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -17,8 +16,9 @@ from ..ragged.windows import shift
 from ..streaming.buffers import StreamOptions, init_buffer, step_buffer
 from ..streaming.timing import OutputTiming
 from ..streaming.windows import StreamWindow, concatenate
-from .base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors, sequence_shape
+from .base import Layer, sequence_shape
 from .ragged import unsupported_lengths
+from .types import Array, Params, ReceptiveField, Shape, State
 
 
 class _TwoEnds(Layer):
@@ -87,18 +87,16 @@ class ZeroPadding1D(_TwoEnds):
         zeros = (jnp.zeros((x.shape[0], end, x.shape[2]), x.dtype) for end in ends)
         return concatenate([next(zeros), x, next(zeros)]), ZeroPaddingState(has_started=True)
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         if sequences.packed and sum(self.ends):
             raise unsupported_lengths(self, "packed segments would grow into their neighbours")
-        y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
-        return y, state, sequences.with_counts(lambda counts: counts + sum(self.ends))
+        y = self._jax(params, sequences.replace_padding(x))
+        return y, sequences.with_counts(lambda counts: counts + sum(self.ends))
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.pad(jnp.asarray(x), ((0, 0), self.ends, (0, 0)))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return reference.pad(x, *self.ends)
 
 
@@ -148,20 +146,17 @@ class Cropping1D(_TwoEnds):
         # Windows of which only the first sample is used.
         return StreamWindow(self.ends[1] + 1, low=-self.ends[0])
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        self.check(params, state, x)
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         out = sequences.with_counts(lambda counts: counts - sum(self.ends))
         y = shift(jnp.asarray(x), sequences, self.ends[0])
         y = y if sequences.packed else y[:, : x.shape[1] - sum(self.ends)]
-        return out.replace_padding(y), dict(state), out
+        return out.replace_padding(y), out
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         low, high = self.ends
         return jnp.asarray(x)[:, low : x.shape[1] - high]
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         low, high = self.ends
         return x[:, low : x.shape[1] - high]
 
@@ -176,20 +171,15 @@ class UpSampling1D(Layer):
 
     size: int = 2
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("size", self.size)
+    _checks = (("size", check_positive),)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(size * length, channels)`."""
         length, channels = sequence_shape(self, input_shape)
         return None if length is None else length * self.size, channels
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        y, state = self.apply(params, state, sequences.replace_padding(jnp.asarray(x)))
-        return y, state, sequences.repeat(self.size)
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
+        return self._jax(params, sequences.replace_padding(x)), sequences.repeat(self.size)
 
     def window(self) -> ReceptiveField | None:
         """`(2 - 1 / size, 1 / size)`, in input samples."""
@@ -202,5 +192,5 @@ class UpSampling1D(Layer):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.repeat(jnp.asarray(x), self.size, axis=1)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.repeat(x, self.size, axis=1)

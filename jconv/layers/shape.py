@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..geometry import check_positive, is_integer
-from .base import (
-    Array,
-    Key,
-    Layer,
-    Params,
-    ReceptiveField,
-    Shape,
-    State,
-    is_tuple_of_shapes,
-    name_layer_in_errors,
-)
+from .base import Layer, is_tuple_of_shapes
+from .types import Array, Key, OutputAndSequences, Params, ReceptiveField, Shape, State
 
 
 @dataclass(frozen=True)
@@ -33,27 +23,21 @@ class Flatten(Layer):
     (30,)
     """
 
+    _receptive_field = None
+
     def output_shape(self, input_shape: Any) -> Shape:
         """`(size,)`, the product of all sizes; None if one size is unknown."""
         return (None if None in input_shape else math.prod(input_shape),)
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        if sequences.one_sample:
-            # Each sequence has one sample left, so its features are already flat.
-            return sequences.replace_padding(jnp.asarray(x)), dict(state), sequences
-        return super()._apply_sequences(params, state, x, sequences, training, key)
-
-    def window(self) -> ReceptiveField | None:
-        """None: the output contains all samples."""
-        return None
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any] | None:
+        # If each sequence has one sample left, its features are already flat.
+        return (sequences.replace_padding(jnp.asarray(x)), sequences) if sequences.one_sample else None
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
@@ -69,9 +53,9 @@ class RepeatVector(Layer):
 
     n: int
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("n", self.n)
+    _checks = (("n", check_positive),)
+    # All output samples depend on the same input.
+    _receptive_field = (1, 0)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(n, features)`."""
@@ -81,14 +65,10 @@ class RepeatVector(Layer):
             )
         return self.n, input_shape[0]
 
-    def window(self) -> ReceptiveField | None:
-        """`(1, 0)`: all output samples depend on the same input."""
-        return 1, 0
-
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.repeat(jnp.asarray(x)[:, None], self.n, axis=1)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.repeat(x[:, None], self.n, axis=1)
 
 
@@ -126,7 +106,7 @@ class Permute(Layer):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.transpose(jnp.asarray(x), (0, *self.dims))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.transpose(x, (0, *self.dims))
 
 
@@ -141,6 +121,9 @@ class Reshape(Layer):
     """
 
     target_shape: tuple[int | None, ...]
+
+    # The order of samples may change.
+    _receptive_field = None
 
     def __post_init__(self) -> None:
         target = self.target_shape
@@ -162,15 +145,11 @@ class Reshape(Layer):
             raise ValueError(f"Reshape: target_shape={self.target_shape} is of another size than shape {input_shape}")
         return tuple(size // known if s in (-1, None) else s for s in self.target_shape)
 
-    def window(self) -> ReceptiveField | None:
-        """None: the order of samples may change."""
-        return None
-
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:]))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return x.reshape(x.shape[0], *self.output_shape(x.shape[1:]))
 
 
@@ -201,7 +180,7 @@ class Pick(Layer):
 
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         """See `Layer.apply_sequences`."""
         y, state = self.apply(params, state, x)
         return y, state, sequences[self.index]
@@ -209,5 +188,5 @@ class Pick(Layer):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.asarray(x[self.index])
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return x[self.index]

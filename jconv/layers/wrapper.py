@@ -16,19 +16,23 @@ import numpy as np
 from ..checks import DTYPES
 from ..streaming.buffers import StreamOptions
 from ..streaming.timing import OutputTiming
-from .base import Arrays, Key, Layer, Params, ReceptiveField, State, map_inputs
-from .normalization.normalization import BatchNormalization
+from .base import Layer, map_inputs
+from .types import Arrays, ArrayShapes, Key, OutputAndSequences, OutputAndState, Params, ReceptiveField, State
 
 
 @dataclass(frozen=True)
-class Wrapper(Layer):
-    """Base class of wrappers: every method calls the method of `layer`; a subclass overrides some of them."""
+class BaseWrapper(Layer):
+    """Base class of layers around another layer, whose methods call the same method of `layer`.
+
+    A subclass implements `param_shapes`, `init`, `apply_sequences` and `reference`, and overrides some of the others.
+    """
 
     layer: Layer
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             raise ValueError(f"{type(self).__name__}: layer must be a layer, got {self.layer!r}")
+        super().__post_init__()
 
     @property
     def has_several_inputs(self) -> bool:
@@ -39,33 +43,9 @@ class Wrapper(Layer):
         """Same as for the wrapped layer."""
         return self.layer.output_shape(input_shape)
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Same as for the wrapped layer."""
-        return self.layer.param_shapes(input_shape)
-
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
-        """Same as for the wrapped layer."""
-        return self.layer.state_shapes(input_shape)
-
-    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
-        """Same as for the wrapped layer."""
-        return self.layer.init(key, input_shape)
-
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Same as for the wrapped layer."""
-        return self.layer.apply(params, state, x, training=training, key=key)
-
-    def apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
-        """Same as for the wrapped layer."""
-        return self.layer.apply_sequences(params, state, x, sequences, training=training, key=key)
-
-    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
-        """Same as for the wrapped layer."""
-        return self.layer.reference(params, state, x, training=training)
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
+        """`apply_sequences` without lengths and segment ids."""
+        return self.apply_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)[:2]
 
     def flops(self, input_shape: Any) -> int:
         """Same as for the wrapped layer."""
@@ -81,13 +61,44 @@ class Wrapper(Layer):
 
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """Same as for the wrapped layer."""
-        return self.layer.stream_init(params, state, x, options)
+        return self.layer.stream_init(*self._inner_arrays(params, state, x), x, options)
 
     def stream_step(
         self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Same as for the wrapped layer."""
-        return self.layer.stream_step(params, state, stream, x, last=last, slots=slots)
+        return self.layer.stream_step(*self._inner_arrays(params, state, x), stream, x, last=last, slots=slots)
+
+    def _inner_arrays(self, params: Params, state: State, x: Any) -> tuple[Any, Any]:
+        """The params and state of `layer`."""
+        return params, state
+
+
+@dataclass(frozen=True)
+class Wrapper(BaseWrapper):
+    """Base class of wrappers that keep the names of arrays, and which `unwrap` removes."""
+
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
+        """Same as for the wrapped layer."""
+        return self.layer.param_shapes(input_shape)
+
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
+        """Same as for the wrapped layer."""
+        return self.layer.state_shapes(input_shape)
+
+    def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
+        """Same as for the wrapped layer."""
+        return self.layer.init(key, input_shape)
+
+    def apply_sequences(
+        self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
+    ) -> OutputAndSequences:
+        """Same as for the wrapped layer."""
+        return self.layer.apply_sequences(params, state, x, sequences, training=training, key=key)
+
+    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
+        """Same as for the wrapped layer."""
+        return self.layer.reference(params, state, x, training=training)
 
 
 @dataclass(frozen=True)
@@ -104,11 +115,11 @@ class Frozen(Wrapper):
     ({}, ['kernel', 'bias'])
     """
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """Empty."""
         return {}
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """All arrays of the wrapped layer, params first."""
         return self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape)
 
@@ -117,48 +128,26 @@ class Frozen(Wrapper):
         params, state = self.layer.init(key, input_shape)
         return {}, params | state
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Apply the wrapped layer, with frozen batch normalizations."""
-        own, rest = self._check_and_split(params, state, x)
-        y, after = _freeze_batch_normalization(self.layer).apply(own, rest, x, training=training, key=key)
-        return y, {**own, **after}
-
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         """Apply the wrapped layer, with frozen batch normalizations."""
-        own, rest = self._check_and_split(params, state, x)
-        y, after, sequences = _freeze_batch_normalization(self.layer).apply_sequences(
-            own, rest, x, sequences, training=training, key=key
-        )
+        self.check(params, state, x)
+        own, rest = self._inner_arrays(params, state, x)
+        layer = _freeze_batch_normalization(self.layer)
+        y, after, sequences = layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         return y, {**own, **after}, sequences
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy."""
-        own, rest = self._check_and_split(params, state, x)
-        return _freeze_batch_normalization(self.layer).reference(own, rest, x, training=training)
-
-    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
-        """Same as for the wrapped layer."""
-        return self.layer.stream_init(*self._split_arrays(state, x), x, options)
-
-    def stream_step(
-        self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
-    ) -> tuple[Any, Any]:
-        """Same as for the wrapped layer."""
-        return self.layer.stream_step(*self._split_arrays(state, x), stream, x, last=last, slots=slots)
+        self.check(params, state, x)
+        inner = self._inner_arrays(params, state, x)
+        return _freeze_batch_normalization(self.layer).reference(*inner, x, training=training)
 
     def __str__(self) -> str:
         return f"{self.layer} frozen"
 
-    def _check_and_split(self, params: Params, state: State, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """`(params, state)` of the wrapped layer; raises `ValueError` for arrays that do not fit."""
-        self.check(params, state, x)
-        return self._split_arrays(state, x)
-
-    def _split_arrays(self, state: State, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _inner_arrays(self, params: Params, state: State, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         names = self.layer.param_shapes(map_inputs(lambda a: tuple(np.shape(a))[1:], x))
         return {name: state[name] for name in names}, {name: state[name] for name in state if name not in names}
 
@@ -178,15 +167,9 @@ class InMode(Wrapper):
 
     training: bool
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Apply the wrapped layer with the wrapper's `training`."""
-        return self.layer.apply(params, state, x, training=self.training, key=key)
-
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         """Apply the wrapped layer with the wrapper's `training`."""
         return self.layer.apply_sequences(params, state, x, sequences, training=self.training, key=key)
 
@@ -208,7 +191,7 @@ def _freeze_batch_normalization(value: Any) -> Any:
     """`value` with each `BatchNormalization` in it fixed to inference mode."""
     if isinstance(value, tuple):
         return tuple(_freeze_batch_normalization(v) for v in value)
-    if isinstance(value, BatchNormalization):
+    if isinstance(value, Layer) and value._infers_when_frozen:
         return InMode(value, False)
     if not isinstance(value, Layer):
         return value
@@ -244,20 +227,11 @@ class InDtype(Wrapper):
         if self.dtype not in DTYPES:
             raise ValueError(f"InDtype: dtype must be one of {', '.join(DTYPES)}, got {self.dtype!r}")
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """Apply the wrapped layer in `dtype`; state keeps its dtype."""
-        own, rest = self._cast_named(params), self._cast_named(state)
-        y, after = self.layer.apply(own, rest, map_inputs(self._cast, x), training=training, key=key)
-        return map_inputs(self._cast, y), self._cast_back(after, rest, state)
-
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
-        """Same as for the wrapped layer, computed in `dtype`."""
-        own, rest = self._cast_named(params), self._cast_named(state)
-        x = map_inputs(self._cast, x)
+    ) -> OutputAndSequences:
+        """Apply the wrapped layer in `dtype`; state keeps its dtype."""
+        own, rest, x = self._cast_all(params, state, x)
         y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         return map_inputs(self._cast, y), self._cast_back(after, rest, state), sequences
 
@@ -288,8 +262,9 @@ class InDtype(Wrapper):
         }
 
     def _cast_named(self, arrays: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name for name in arrays if name.rpartition("/")[2] in NOT_CAST}
-        return {name: array if name in kept else self._cast(array) for name, array in arrays.items()}
+        return {
+            name: array if name.rpartition("/")[2] in NOT_CAST else self._cast(array) for name, array in arrays.items()
+        }
 
     def _cast(self, array: Any) -> jax.Array:
         array = jnp.asarray(array)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +13,18 @@ import numpy as np
 from ...functional import activations
 from ...geometry import is_integer
 from ...reference import activations as activations_numpy
-from ..axes import axis_positions, spans_length
+from ..axes import as_tuple, axis_positions, spans_length
 from ..base import (
     ActivationLayer,
-    Array,
-    Key,
-    Params,
-    ReceptiveField,
-    Shape,
-    State,
     check_inputs,
+    check_not_negative,
     check_number,
+    check_optional,
     is_tuple_of_shapes,
-    name_layer_in_errors,
     shape_after_activation,
 )
 from ..ragged import sequence_max, sequence_sum, unsupported_lengths
+from ..types import Array, Params, ReceptiveField, Shape
 
 
 @dataclass(frozen=True)
@@ -44,9 +40,7 @@ class Activation(ActivationLayer):
 
     activation: str | Callable[[Any], Any]
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            activations.resolve(self.activation)
+    _checks = (("activation", lambda _, value: activations.resolve(value)),)
 
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape; `"glu"` halves the last size."""
@@ -55,18 +49,12 @@ class Activation(ActivationLayer):
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return activations.resolve(self.activation)(jnp.asarray(x))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return activations_numpy.resolve(self.activation)(x)
 
 
-class _Elementwise(ActivationLayer):
-    def output_shape(self, input_shape: Any) -> Shape:
-        """The input's shape."""
-        return tuple(input_shape)
-
-
 @dataclass(frozen=True)
-class ReLU(_Elementwise):
+class ReLU(ActivationLayer):
     """Rectified linear unit, as Keras's `ReLU`.
 
     `min(x, max_value)` above `threshold`, `negative_slope * (x - threshold)` at or below it. With `max_value=None` the
@@ -80,12 +68,11 @@ class ReLU(_Elementwise):
     negative_slope: float = 0.0
     threshold: float = 0.0
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            if self.max_value is not None:
-                check_number("max_value", self.max_value, low=0)
-            check_number("negative_slope", self.negative_slope, low=0)
-            check_number("threshold", self.threshold, low=0)
+    _checks = (
+        ("max_value", check_optional(check_not_negative)),
+        ("negative_slope", check_not_negative),
+        ("threshold", check_not_negative),
+    )
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
@@ -95,7 +82,7 @@ class ReLU(_Elementwise):
         y = y if self.max_value is None else jnp.minimum(y, self.max_value)
         return y - self.negative_slope * jax.nn.relu(self.threshold - x) if self.negative_slope else y
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         y: Array = np.where(x.real <= self.threshold, 0, x)
         if self.max_value is not None:
             y = np.where(y.real > self.max_value, self.max_value, y)
@@ -103,7 +90,7 @@ class ReLU(_Elementwise):
 
 
 @dataclass(frozen=True)
-class HardSigmoid(_Elementwise):
+class HardSigmoid(ActivationLayer):
     """Piecewise linear sigmoid: `clip(slope * x + 0.5, 0, 1)`.
 
     A `slope` of 0.2 is `"hard_sigmoid"` in Keras 2. The activation name `"hard_sigmoid"` has the slope 1/6, as in
@@ -115,20 +102,18 @@ class HardSigmoid(_Elementwise):
 
     slope: float
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_number("slope", self.slope)
+    _checks = (("slope", check_number),)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.clip(self.slope * jnp.asarray(x) + 0.5, 0, 1)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         y: Array = self.slope * x + 0.5
         return np.where(y.real < 0, 0, np.where(y.real > 1, 1, y))
 
 
 @dataclass(frozen=True)
-class LeakyReLU(_Elementwise):
+class LeakyReLU(ActivationLayer):
     """Leaky ReLU, as Keras's `LeakyReLU`: `x` above zero, `negative_slope * x` below.
 
     Keras 2 calls the slope `alpha`. As in Keras, the default slope is 0.3 here and 0.2 in `Activation("leaky_relu")`.
@@ -140,19 +125,17 @@ class LeakyReLU(_Elementwise):
 
     negative_slope: float = 0.3
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_number("negative_slope", self.negative_slope, low=0)
+    _checks = (("negative_slope", check_not_negative),)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jax.nn.leaky_relu(jnp.asarray(x), self.negative_slope)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.where(x.real >= 0, x, self.negative_slope * x)
 
 
 @dataclass(frozen=True)
-class ELU(_Elementwise):
+class ELU(ActivationLayer):
     """Exponential linear unit, as Keras's `ELU`: `x` above zero, `alpha * (exp(x) - 1)` below.
 
     Raises `ValueError` for an `alpha` that is not a number.
@@ -163,14 +146,12 @@ class ELU(_Elementwise):
 
     alpha: float = 1.0
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_number("alpha", self.alpha)
+    _checks = (("alpha", check_number),)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jax.nn.elu(jnp.asarray(x), self.alpha)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.where(x.real > 0, x, self.alpha * np.expm1(np.where(x.real > 0, 0, x)))
 
 
@@ -213,19 +194,16 @@ class Softmax(ActivationLayer):
             raise ValueError(f"Softmax: axis={self.axis} is not an axis of an input of shape {shape}")
         return shape
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any] | None:
         if self.has_several_inputs or 1 not in axis_positions(self, self._axes, x.shape[1:]):
-            return super()._apply_sequences(params, state, x, sequences, training, key)
+            return None
         if self._axes not in ((1,), (1 - x.ndim,)):
             raise unsupported_lengths(self, "its axes are the length and another axis")
-        self.check(params, state, x)
         x = jnp.asarray(x)
         wide = sequences.replace_padding(x).astype(jnp.promote_types(x.dtype, jnp.float32))
         powers = sequences.replace_padding(jnp.exp(wide - jax.lax.stop_gradient(sequence_max(wide, sequences))))
         sums = sequence_sum(powers, sequences)
-        return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), dict(state), sequences
+        return (powers / jnp.where(sums == 0, 1, sums)).astype(x.dtype), sequences
 
     def window(self) -> ReceptiveField | None:
         """`(1, 1)`, or None if the softmax is over the length."""
@@ -233,7 +211,7 @@ class Softmax(ActivationLayer):
 
     @property
     def _axes(self) -> tuple[int, ...]:
-        return self.axis if isinstance(self.axis, tuple) else (self.axis,)
+        return as_tuple(self.axis)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x, mask = (jnp.asarray(x[0]), jnp.asarray(x[1]) > 0.5) if self.has_several_inputs else (jnp.asarray(x), True)
@@ -242,11 +220,19 @@ class Softmax(ActivationLayer):
         y = jax.nn.softmax(jnp.where(mask, wide, -1e9), axis=self._axes)
         return jnp.where(mask, y, 0).astype(x.dtype)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         x, mask = (x[0], x[1].real > 0.5) if self.has_several_inputs else (x, True)
-        hidden: Array = np.where(mask, x, -1e9)
-        e = np.exp(hidden - hidden.real.max(axis=self._axes, keepdims=True))
-        return np.where(mask, e / e.sum(axis=self._axes, keepdims=True), 0)
+        return np.where(mask, softmax_numpy(np.where(mask, x, -1e9), self._axes), 0)
+
+
+def softmax_numpy(scores: Array, axis: int | tuple[int, ...] = -1) -> Array:
+    """The softmax, stabilized by subtracting the largest real part.
+
+    >>> softmax_numpy(np.zeros((1, 2))).tolist()
+    [[0.5, 0.5]]
+    """
+    powers = np.exp(scores - scores.real.max(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
 
 
 def _broadcasts_to(shape: Any, mask: Any) -> bool:

@@ -11,19 +11,23 @@ from typing import Any
 
 from ...functional import activations
 from ...reference import activations as activations_numpy
-from ..base import Activation, ActivationLayer, Layer, Params
+from ..base import Activation, ActivationLayer, Layer
 from ..nesting import add_prefix, strip_prefix
+from ..types import ArrayShapes, Params
 
 
-def check_activation(activation: Any) -> None:
-    """Raise `ValueError` unless `activation` is a known name, a function, None or an activation layer."""
+def check_activation(option: str, activation: Any) -> None:
+    """Raise `ValueError` unless the value of `option` is a known name, a function, None or an activation layer."""
     if not isinstance(activation, Layer):
-        activations.resolve(activation)
+        try:
+            activations.resolve(activation)
+        except ValueError as error:
+            raise ValueError(f"{option}{str(error).removeprefix('activation')}") from None
     elif not isinstance(activation, ActivationLayer) or activation.has_several_inputs:
-        raise ValueError(f"activation must be an activation layer, such as LeakyReLU(0.3), got {activation}")
+        raise ValueError(f"{option} must be an activation layer, such as LeakyReLU(0.3), got {activation}")
 
 
-def activation_shapes(activation: Activation, shape: Any, option: str = "activation") -> dict[str, tuple[int, ...]]:
+def activation_shapes(activation: Activation, shape: Any, option: str = "activation") -> ArrayShapes:
     """Shapes of the activation's params for an input of `shape`, by name in the layer that has the `option`.
 
     >>> from .parametric_activation import PReLU

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...geometry import is_integer
-from ..base import ActivationLayer, Array, Params, Shape
+from ..base import ActivationLayer
+from ..types import Array, ArrayShapes, Params, Shape
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PReLU(ActivationLayer):
             raise ValueError(f"PReLU needs every size known except along shared_axes={shared}, got shape {input_shape}")
         return tuple(input_shape)
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`alpha`."""
         shared = self.shared_axes or ()
         return {"alpha": tuple(1 if axis in shared else size for axis, size in enumerate(input_shape, start=1))}
@@ -55,5 +55,5 @@ class PReLU(ActivationLayer):
         x = jnp.asarray(x)
         return jax.nn.relu(x) - jnp.asarray(params["alpha"]) * jax.nn.relu(-x)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return np.where(x.real > 0, x, params["alpha"] * x)

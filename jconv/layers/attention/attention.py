@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...functional.initialization import glorot_uniform
-from ..base import Array, Arrays, Params, check_sizes_known
-from .attention_base import AttentionBase, combine_masks, softmax_numpy
+from ..activations.activation import softmax_numpy
+from ..base import check_sizes_known
+from ..types import Array, Arrays, ArrayShapes, Params
+from .attention_base import AttentionBase, Drop, combine_masks
 
 # Keras subtracts this from masked scores.
 MASK_PENALTY = np.float32(1e9)
@@ -65,13 +67,7 @@ class _SingleHead(AttentionBase):
         """The scores (batch, queries, keys); `library` is `numpy` or `jax.numpy`."""
         raise NotImplementedError
 
-    def _attend(
-        self,
-        params: dict[str, jax.Array],
-        named: dict[str, jax.Array],
-        masks: dict[str, jax.Array],
-        drop: Callable[[jax.Array], jax.Array],
-    ) -> tuple[jax.Array, jax.Array]:
+    def _attend(self, params: Arrays, named: Arrays, masks: Arrays, drop: Drop) -> tuple[jax.Array, jax.Array]:
         dtype = named["query"].dtype
         wide = jnp.promote_types(dtype, jnp.float32)
         widened = {name: a.astype(wide) for name, a in params.items()}
@@ -88,9 +84,7 @@ class _SingleHead(AttentionBase):
         y = jnp.where(masks["query_mask"][..., None], y, 0) if "query_mask" in masks else y
         return y.astype(dtype), weights.astype(dtype)
 
-    def _reference(
-        self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
-    ) -> tuple[Array, Array]:
+    def _reference(self, params: Params, named: Mapping[str, Array], masks: Params) -> tuple[Array, Array]:
         scores = self._scores(np, params, named["query"], named.get("key", named["value"]))
         mask = self._mask(np, masks, scores)
         if mask is not None:
@@ -145,7 +139,7 @@ class Attention(_SingleHead):
         if self.score_mode not in ("dot", "concat"):
             raise ValueError(f"Attention: score_mode must be dot or concat, got {self.score_mode!r}")
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """The scalars `scale` (with `use_scale`) and `concat_score_weight` (with `score_mode="concat"`)."""
         present = {"scale": self.use_scale, "concat_score_weight": self.score_mode == "concat"}
         return {name: () for name, there in present.items() if there}
@@ -182,7 +176,7 @@ class AdditiveAttention(_SingleHead):
     return_attention_scores: bool = False
     inputs: tuple[str, ...] = ("query", "value")
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`scale`, with `use_scale`."""
         shapes = self._check_shapes(input_shape)
         return {"scale": (shapes["query"][1],)} if self.use_scale else {}

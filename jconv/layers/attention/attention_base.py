@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ...checks import check_dtype
 from ...reference.convolution import exact
-from ..base import Array, Key, Layer, Params, State, is_tuple_of_shapes, shapes_match
+from ..base import Layer, check_rate, is_tuple_of_shapes, name_layer_in_errors, shapes_match
 from ..regularization import Dropout
+from ..types import Array, Arrays, Key, OutputAndState, Params, State
 
+Drop = Callable[[jax.Array], jax.Array]
+"""Dropout of the attention weights."""
 MASKS = ("attention_mask", "query_mask", "value_mask", "key_mask")
 
 
@@ -26,11 +28,10 @@ class AttentionBase(Layer):
     return_attention_scores: bool
     inputs: tuple[str, ...]
 
+    _receptive_field = None
     CALL_OPTIONS: ClassVar[tuple[str, ...]] = ("inputs", "causal", "return_attention_scores")
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
         """`(y, state)`; training with `dropout` sets some attention weights to zero."""
         self.check(params, state, x)
         if training and self.dropout > 0 and key is None:
@@ -65,41 +66,28 @@ class AttentionBase(Layer):
         )
         return outputs if self.return_attention_scores else outputs[0]
 
-    def window(self) -> None:
-        """None: each output depends on the complete length."""
-        return None
-
-    def _attend(
-        self,
-        params: dict[str, jax.Array],
-        named: dict[str, jax.Array],
-        masks: dict[str, jax.Array],
-        drop: Callable[[jax.Array], jax.Array],
-    ) -> tuple[jax.Array, jax.Array]:
+    def _attend(self, params: Arrays, named: Arrays, masks: Arrays, drop: Drop) -> tuple[jax.Array, jax.Array]:
         """`(output, attention weights)`, from arrays of one dtype and boolean masks."""
         raise NotImplementedError
 
-    def _reference(
-        self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
-    ) -> tuple[Array, Array]:
+    def _reference(self, params: Params, named: Mapping[str, Array], masks: Params) -> tuple[Array, Array]:
         """`_attend` in NumPy."""
         raise NotImplementedError
 
     def _check_options(self, known: tuple[str, ...]) -> None:
         """Raise `ValueError` for unknown, missing or repeated inputs, and for a `dropout` outside 0 to 1."""
         object.__setattr__(self, "inputs", tuple(self.inputs))
-        kind = type(self).__name__
         if (
             not set(self.inputs) <= set(known)
             or not {"query", "value"} <= set(self.inputs)
             or len(set(self.inputs)) < len(self.inputs)
         ):
             raise ValueError(
-                f"{kind}: inputs must be 'query', 'value' and any others of {', '.join(known)}, each once, got "
-                f"{self.inputs}"
+                f"{type(self).__name__}: inputs must be 'query', 'value' and any others of {', '.join(known)}, each "
+                f"once, got {self.inputs}"
             )
-        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout <= 1:
-            raise ValueError(f"{kind}: dropout must be a number from 0 to 1, got {self.dropout!r}")
+        with name_layer_in_errors(self):
+            check_rate("dropout", self.dropout)
 
     def _shapes(self, input_shape: Any) -> dict[str, tuple[Any, ...]]:
         """The inputs' shapes by name; `key` defaults to `value`. Raises `ValueError` for a wrong number of shapes."""
@@ -135,13 +123,3 @@ def combine_masks(
         return None
     joint = reduce(and_, parts)
     return joint.reshape(joint.shape[0], *[1] * (len(shape) - 3), *joint.shape[1:])
-
-
-def softmax_numpy(scores: Array) -> Array:
-    """The softmax over the last axis, stabilized by subtracting the largest real part.
-
-    >>> softmax_numpy(np.zeros((1, 2))).tolist()
-    [[0.5, 0.5]]
-    """
-    powers = np.exp(scores - scores.real.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ import numpy as np
 from ...functional import activations
 from ...geometry import check_positive
 from ...reference import activations as activations_numpy
-from ..base import Array, Arrays, check_sizes_known, name_layer_in_errors, shapes_match
+from ..activations.activation import softmax_numpy
+from ..base import check_optional, check_sizes_known, shapes_match
 from ..dense import glorot_from_fans
-from .attention_base import MASKS, AttentionBase, combine_masks, softmax_numpy
+from ..types import Array, Arrays, ArrayShapes, Params
+from .attention_base import MASKS, AttentionBase, Drop, combine_masks
 
 INPUTS = ("query", "value", "key", *MASKS)
 # The value of masked scores, as in jax.nn.dot_product_attention: a completely masked row has uniform weights.
@@ -46,11 +48,11 @@ class MultiHeadBase(AttentionBase):
     causal: bool
     sliding_window: int | None
 
+    _checks = (("sliding_window", check_optional(check_positive)),)
+
     def __post_init__(self) -> None:
         self._check_options(INPUTS)
-        if self.sliding_window is not None:
-            with name_layer_in_errors(self):
-                check_positive("sliding_window", self.sliding_window)
+        super().__post_init__()
 
     def output_shape(self, input_shape: Any) -> Any:
         """The query's shape with the output channels; with `return_attention_scores` also the weights' shape."""
@@ -58,7 +60,7 @@ class MultiHeadBase(AttentionBase):
         out = (*shapes["query"][:-1], *heads.out)
         return (out, _weights_shape(shapes, heads)) if self.return_attention_scores else out
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`kernel` and, with `use_bias`, `bias` of query, key, gate (with `use_gate`), value and attention_output."""
         shapes, heads = self._check_shapes(input_shape)
         sizes = {
@@ -163,13 +165,7 @@ class MultiHeadBase(AttentionBase):
         """Whether a query has zero weights if all its keys are masked, as in Keras without JAX's own attention."""
         return self.dropout > 0 or self.return_attention_scores or query.ndim != 3
 
-    def _attend(
-        self,
-        params: dict[str, jax.Array],
-        named: dict[str, jax.Array],
-        masks: dict[str, jax.Array],
-        drop: Callable[[jax.Array], jax.Array],
-    ) -> tuple[jax.Array, jax.Array]:
+    def _attend(self, params: Arrays, named: Arrays, masks: Arrays, drop: Drop) -> tuple[jax.Array, jax.Array]:
         named = {"key": named["value"], **named}
         heads = self._head_sizes({name: a.shape[1:] for name, a in named.items()})
         dtype = named["query"].dtype
@@ -218,9 +214,7 @@ class MultiHeadBase(AttentionBase):
             y = y * activations.resolve("sigmoid")(dense("gate", named["query"]))
         return dense("attention_output", y, 2), weights.astype(dtype).reshape(pairs)
 
-    def _reference(
-        self, params: dict[str, Array], named: dict[str, Array], masks: dict[str, Array]
-    ) -> tuple[Array, Array]:
+    def _reference(self, params: Params, named: Mapping[str, Array], masks: Params) -> tuple[Array, Array]:
         named = {"key": named["value"], **named}
         heads = self._head_sizes({name: a.shape[1:] for name, a in named.items()})
 

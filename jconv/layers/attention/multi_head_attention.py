@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...geometry import check_positive
-from ..axes import as_axes
-from ..base import name_layer_in_errors
+from ..axes import as_axes, as_tuple
+from ..base import check_optional, name_layer_in_errors
 from .heads import HeadSizes, MultiHeadBase
 
 
@@ -59,6 +59,11 @@ class MultiHeadAttention(MultiHeadBase):
     return_attention_scores: bool = False
     inputs: tuple[str, ...] = ("query", "value")
 
+    _checks = (
+        *MultiHeadBase._checks,
+        *(("num_heads", check_positive), ("key_dim", check_positive), ("value_dim", check_optional(check_positive))),
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.attention_axes is not None:
@@ -67,24 +72,20 @@ class MultiHeadAttention(MultiHeadBase):
         if out is not None and not isinstance(out, int):
             object.__setattr__(self, "out_shape", tuple(out))
         with name_layer_in_errors(self):
-            for name in ("num_heads", "key_dim"):
-                check_positive(name, getattr(self, name))
-            if self.value_dim is not None:
-                check_positive("value_dim", self.value_dim)
-            for size in () if out is None else _tuple(out):
+            for size in () if out is None else as_tuple(out):
                 check_positive("out_shape", size)
 
     def _head_sizes(self, shapes: Mapping[str, tuple[Any, ...]]) -> HeadSizes:
         query = shapes["query"]
         rank = len(query) + 1
-        given = range(1, rank - 1) if self.attention_axes is None else _tuple(self.attention_axes)
+        given = range(1, rank - 1) if self.attention_axes is None else as_tuple(self.attention_axes)
         axes = tuple(a + rank if a < 0 else a for a in given)
         if not all(0 < a < rank - 1 for a in axes) or len(set(axes)) < len(axes):
             raise ValueError(
                 f"MultiHeadAttention: attention_axes={self.attention_axes} must be distinct axes between the batch and "
                 f"the channels, got a query of shape {query} after the batch axis"
             )
-        out = query[-1:] if self.out_shape is None else _tuple(self.out_shape)
+        out = query[-1:] if self.out_shape is None else as_tuple(self.out_shape)
         return HeadSizes(self.num_heads, self.num_heads, self.key_dim, self.value_dim or self.key_dim, axes, out)
 
 
@@ -114,11 +115,13 @@ class GroupedQueryAttention(MultiHeadBase):
     return_attention_scores: bool = False
     inputs: tuple[str, ...] = ("query", "value")
 
+    _checks = (
+        *MultiHeadBase._checks,
+        *((name, check_positive) for name in ("head_dim", "num_query_heads", "num_key_value_heads")),
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        with name_layer_in_errors(self):
-            for name in ("head_dim", "num_query_heads", "num_key_value_heads"):
-                check_positive(name, getattr(self, name))
         if self.num_query_heads % self.num_key_value_heads:
             raise ValueError(
                 f"GroupedQueryAttention: num_key_value_heads={self.num_key_value_heads} must divide "
@@ -130,7 +133,3 @@ class GroupedQueryAttention(MultiHeadBase):
         if len(query) != 2:
             raise ValueError(f"GroupedQueryAttention needs a query (length, channels), got shape {query}")
         return HeadSizes(self.num_query_heads, self.num_key_value_heads, self.head_dim, self.head_dim, (1,), query[-1:])
-
-
-def _tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..axes import as_axis, axis_positions, axis_sizes
-from ..base import Array, Key, Params, State
 from ..ragged import sample_count, sequence_sum, unsupported_lengths
+from ..types import Array, Arrays, ArrayShapes, Params
 from .layer_normalization import PerExampleNormalization
 
 
@@ -37,12 +38,15 @@ class GroupNormalization(PerExampleNormalization):
     center: bool = True
     scale: bool = True
 
+    # The statistics of a group depend on the complete length.
+    _receptive_field = None
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis", as_axis(self, self.axis))
         if isinstance(self.groups, bool) or not isinstance(self.groups, int) or (self.groups < 1 and self.groups != -1):
             raise ValueError(f"GroupNormalization: groups must be an integer of at least 1, or -1, got {self.groups!r}")
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`gamma` with `scale`, `beta` with `center`."""
         (size,) = axis_sizes(self, self.axis, input_shape)
         if size % self.groups:
@@ -53,37 +57,31 @@ class GroupNormalization(PerExampleNormalization):
         present = {"gamma": self.scale, "beta": self.center}
         return {name: (size,) for name, there in present.items() if there}
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        self.check(params, state, x)
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         if x.ndim != 3 or axis_positions(self, self.axis, x.shape[1:]) != (2,):
             raise unsupported_lengths(self, "it needs groups of channels, and inputs (length, channels)")
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
         wide = jnp.promote_types(dtype, jnp.float32)
-        grouped, _ = self._grouped(sequences.replace_padding(x).astype(wide))
 
-        def mean(a: jax.Array) -> jax.Array:
+        def mean(a: jax.Array, axes: Any) -> jax.Array:
             sums = sequence_sum(sequences.replace_padding(a).sum(-1, keepdims=True), sequences)
             return sums / (sample_count(sequences, a) * a.shape[-1])
 
-        centered = grouped - mean(grouped)
-        y = centered * jax.lax.rsqrt(mean(jnp.square(centered)) + self.epsilon)
+        y = self._standardize(sequences.replace_padding(x).astype(wide), mean)
         y = self._scale_and_shift({name: jnp.asarray(a).astype(wide) for name, a in params.items()}, y.reshape(x.shape))
-        return sequences.replace_padding(y.astype(dtype)), dict(state), sequences
+        return sequences.replace_padding(y.astype(dtype)), sequences
 
-    def window(self) -> None:
-        """None: the statistics of a group depend on the complete length."""
-        return None
+    def _normalize(self, params: Arrays, x: jax.Array) -> jax.Array:
+        return self._scale_and_shift(params, self._standardize(x, partial(jnp.mean, keepdims=True)).reshape(x.shape))
 
-    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _standardize(self, x: jax.Array, mean: Callable[..., jax.Array]) -> jax.Array:
+        """The groups with mean 0 and variance 1, of the shape of `_grouped`."""
         grouped, axes = self._grouped(x)
-        centered = grouped - grouped.mean(axes, keepdims=True)
-        variance = jnp.square(centered).mean(axes, keepdims=True)
-        return self._scale_and_shift(params, (centered * jax.lax.rsqrt(variance + self.epsilon)).reshape(x.shape))
+        centered = grouped - mean(grouped, axes)
+        return centered * jax.lax.rsqrt(mean(jnp.square(centered), axes) + self.epsilon)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         grouped, axes = self._grouped(x)
         centered = grouped - grouped.mean(axis=axes, keepdims=True)
         variance = (centered**2).mean(axis=axes, keepdims=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..axes import Axes, as_axes, axis_positions, axis_sizes, broadcast_shape, spans_length
-from ..base import Array, Arrays, Key, Layer, Params, ReceptiveField, Shape, State, check_sizes_known, floating_arrays
+from ..axes import Axes, as_axes, axis_positions, axis_sizes, broadcast_shape, broadcasts_to, spans_length
+from ..base import Layer, count_elementwise_flops, floating_arrays
 from ..ragged import sequence_sum
+from ..types import Array, Arrays, ArrayShapes, Params, ReceptiveField, Shape
 
 
 class PerExampleNormalization(Layer):
@@ -36,19 +35,18 @@ class PerExampleNormalization(Layer):
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add per element."""
-        check_sizes_known(self, input_shape)
-        return 2 * math.prod(input_shape)
+        return count_elementwise_flops(self, input_shape)
 
     def window(self) -> ReceptiveField | None:
         """`(1, 1)`, or None if `axis` may include the length."""
-        return None if spans_length(self.axis) else (1, 1)
+        return None if spans_length(self.axis) else self._receptive_field
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         arrays, dtype = floating_arrays(x, params)
         wide = {name: array.astype(jnp.promote_types(dtype, jnp.float32)) for name, array in arrays.items()}
         return self._normalize(wide, wide["x"]).astype(dtype)
 
-    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _normalize(self, params: Arrays, x: jax.Array) -> jax.Array:
         """`_jax` for arrays of at least float32 precision."""
         raise NotImplementedError
 
@@ -85,19 +83,19 @@ class LayerNormalization(PerExampleNormalization):
     scale: bool = True
     rms_scaling: bool = False
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`gamma` with `scale` or `rms_scaling`; `beta` with `center`, but not with `rms_scaling`."""
         sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
         present = {"gamma": self.scale or self.rms_scaling, "beta": self.center and not self.rms_scaling}
         return {name: sizes for name, there in present.items() if there}
 
-    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _normalize(self, params: Arrays, x: jax.Array) -> jax.Array:
         axes = axis_positions(self, self.axis, x.shape[1:])
         centered = x - x.mean(axes, keepdims=True)
         factor = jax.lax.rsqrt(jnp.square(centered).mean(axes, keepdims=True) + self.epsilon)
         return self._scale_and_shift(params, (x if self.rms_scaling else centered) * factor)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         axes = axis_positions(self, self.axis, x.shape[1:])
         centered = x - x.mean(axis=axes, keepdims=True)
         deviation = np.sqrt((centered**2).mean(axis=axes, keepdims=True) + self.epsilon)
@@ -123,22 +121,22 @@ class RMSNormalization(PerExampleNormalization):
     axis: Axes = -1
     epsilon: float = 1e-6
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`scale`."""
         sizes = axis_sizes(self, _sorted_axes(self.axis), input_shape)
-        if any(a not in (1, b) for a, b in zip(reversed(sizes), reversed(tuple(input_shape)), strict=False)):
+        if not broadcasts_to(sizes, input_shape):
             raise ValueError(
                 f"RMSNormalization: the scale along axis={self.axis}, of shape {sizes}, does not broadcast to the last "
                 f"axes of an input of shape {tuple(input_shape)}"
             )
         return {"scale": sizes}
 
-    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _normalize(self, params: Arrays, x: jax.Array) -> jax.Array:
         axes = axis_positions(self, self.axis, x.shape[1:])
         factor = jax.lax.rsqrt(jnp.square(x).mean(axes, keepdims=True) + self.epsilon)
         return x * factor * params["scale"]
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         axes = axis_positions(self, self.axis, x.shape[1:])
         return x / np.sqrt((x * x).mean(axis=axes, keepdims=True) + self.epsilon) * params["scale"]
 
@@ -158,31 +156,28 @@ class UnitNormalization(PerExampleNormalization):
 
     axis: Axes = -1
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """Empty."""
         axis_positions(self, self.axis, input_shape)
         return {}
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any] | None:
         if 1 not in axis_positions(self, self.axis, x.shape[1:]):
-            return super()._apply_sequences(params, state, x, sequences, training, key)
-        self.check(params, state, x)
+            return None
         x = sequences.replace_padding(jnp.asarray(x))
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         axes = tuple(axis for axis in axis_positions(self, self.axis, x.shape[1:]) if axis != 1)
         squares = sequence_sum(jnp.square(wide).sum(axes, keepdims=True), sequences)
-        return sequences.replace_padding(self._divide_by_norm(wide, squares).astype(x.dtype)), dict(state), sequences
+        return sequences.replace_padding(self._divide_by_norm(wide, squares).astype(x.dtype)), sequences
 
-    def _normalize(self, params: dict[str, jax.Array], x: jax.Array) -> jax.Array:
+    def _normalize(self, params: Arrays, x: jax.Array) -> jax.Array:
         return self._divide_by_norm(x, jnp.square(x).sum(axis_positions(self, self.axis, x.shape[1:]), keepdims=True))
 
     def _divide_by_norm(self, x: jax.Array, squares: jax.Array) -> jax.Array:
         small = squares < 1e-24
         return x * jnp.where(small, 1e12, jax.lax.rsqrt(jnp.where(small, 1, squares)))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         squares = (x * x).sum(axis=axis_positions(self, self.axis, x.shape[1:]), keepdims=True)
         return x / np.where(squares.real < 1e-24, 1e-12, np.sqrt(squares))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 
 from ...reference.convolution import exact
 from ..axes import as_axis, axis_positions, axis_sizes, broadcast_shape
-from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_inputs, check_sizes_known, masked_value_shape
+from ..base import Layer, check_inputs, count_elementwise_flops, masked_value_shape
 from ..ragged import prepare_samplewise
+from ..types import Array, Arrays, ArrayShapes, Key, OutputAndSequences, OutputAndState, Params, Shape, State
 
 # Keras adds this to the number of unmasked samples, which may be zero.
 COUNT_EPSILON = 1e-7
@@ -49,6 +49,8 @@ class BatchNormalization(Layer):
     scale: bool = True
     inputs: tuple[str, ...] = ("sequence",)
 
+    _infers_when_frozen = True
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "axis", as_axis(self, self.axis))
         check_inputs(self, ("sequence",), ("sequence", "mask"))
@@ -59,13 +61,13 @@ class BatchNormalization(Layer):
         axis_sizes(self, self.axis, shape)
         return shape
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`gamma` with `scale`, `beta` with `center`."""
         present = {"gamma": self.scale, "beta": self.center}
         sizes = axis_sizes(self, self.axis, self._split_mask(input_shape)[0])
         return {name: sizes for name, there in present.items() if there}
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """`moving_mean` and `moving_variance`."""
         sizes = axis_sizes(self, self.axis, self._split_mask(input_shape)[0])
         return {name: sizes for name in ("moving_mean", "moving_variance")}
@@ -77,9 +79,7 @@ class BatchNormalization(Layer):
         params = {name: filled[name](shape) for name, shape in self.param_shapes(input_shape).items()}
         return params, {name: filled[name](shape) for name, shape in self.state_shapes(input_shape).items()}
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[jax.Array, dict[str, Any]]:
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
         """`(y, state)`; in training the new state holds the updated moving averages."""
         self.check(params, state, x)
         x, mask = self._split_mask(x)
@@ -88,7 +88,7 @@ class BatchNormalization(Layer):
 
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         cleared, sequences = prepare_samplewise(self, x, sequences)
         self.check(params, state, cleared)
         cleared, mask = self._split_mask(cleared)
@@ -102,7 +102,7 @@ class BatchNormalization(Layer):
 
     def _apply_masked(
         self, params: Params, state: State, x: Any, mask: jax.Array | None, count_epsilon: float, training: bool
-    ) -> tuple[jax.Array, dict[str, Any]]:
+    ) -> OutputAndState:
         """`apply` with a boolean mask or None; `count_epsilon` is added to the number of unmasked samples."""
         x = jnp.asarray(x)
         dtype = jnp.result_type(x, *params.values())
@@ -143,9 +143,7 @@ class BatchNormalization(Layer):
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add per element, as outside training."""
-        shape, _ = self._split_mask(input_shape)
-        check_sizes_known(self, shape)
-        return 2 * math.prod(shape)
+        return count_elementwise_flops(self, self._split_mask(input_shape)[0])
 
     def _split_mask(self, x: Any) -> tuple[Any, Any]:
         """`(sequence, mask)`; the mask may be None."""

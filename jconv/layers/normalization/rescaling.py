@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...reference.convolution import exact
-from ..axes import as_axes, axis_positions, axis_sizes, broadcast_shape
-from ..base import Array, Arrays, Key, Layer, Params, Shape, State, check_sizes_known
+from ..axes import as_axes, axis_positions, axis_sizes, broadcast_shape, broadcasts_to
+from ..base import Layer, count_elementwise_flops
+from ..types import Array, Arrays, ArrayShapes, Params, Shape
 
 # As in Keras: smaller standard deviations are replaced by this.
 MIN_DEVIATION = 1e-7
@@ -42,8 +41,7 @@ class Rescaling(Layer):
         """The input's shape."""
         for name in ("scale", "offset"):
             shape = np.shape(getattr(self, name))
-            over = zip(reversed(shape), reversed(tuple(input_shape)), strict=False)
-            if len(shape) > len(input_shape) or any(a not in (1, b) for a, b in over):
+            if not broadcasts_to(shape, input_shape):
                 raise ValueError(
                     f"Rescaling: {name} of shape {shape} does not broadcast to the last axes of an input of shape "
                     f"{tuple(input_shape)}"
@@ -52,15 +50,14 @@ class Rescaling(Layer):
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add per element."""
-        check_sizes_known(self, input_shape)
-        return 2 * math.prod(input_shape)
+        return count_elementwise_flops(self, input_shape)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x, wide = _as_floating(x)
         y = x.astype(wide) * jnp.asarray(self.scale, wide) + jnp.asarray(self.offset, wide)
         return y.astype(x.dtype)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         return x * np.asarray(self.scale) + np.asarray(self.offset)
 
 
@@ -106,14 +103,13 @@ class Normalization(Layer):
         """The input's shape."""
         sizes = self._sizes(input_shape)
         shape = np.asarray(self.mean).shape
-        over = zip(reversed(shape), reversed(sizes), strict=False)
-        if len(shape) > len(sizes) or any(a not in (1, b) for a, b in over):
+        if not broadcasts_to(shape, sizes):
             raise ValueError(
                 f"Normalization: mean of shape {shape} does not broadcast to the sizes {sizes} of axis={self.axis}"
             )
         return tuple(input_shape)
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """`mean`, `variance` and `count`, if they are not options."""
         sizes = self._sizes(input_shape)
         return {"mean": sizes, "variance": sizes, "count": ()} if self.mean is None else {}
@@ -124,30 +120,22 @@ class Normalization(Layer):
         filled = {"mean": jnp.zeros, "variance": jnp.ones, "count": lambda shape: jnp.zeros(shape, jnp.int32)}
         return {}, {name: filled[name](shape) for name, shape in self.state_shapes(input_shape).items()}
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[jax.Array, dict[str, Any]]:
-        """`(y, state)`; `training` has no effect."""
-        self.check(params, state, x)
+    def _jax(self, params: Params, x: Any) -> jax.Array:
         x, wide = _as_floating(x)
-        mean, variance = (self._broadcast(jnp.asarray(a, wide), x) for a in self._statistics(state))
+        mean, variance = (self._broadcast(jnp.asarray(a, wide), x) for a in self._statistics(params))
         deviation = jnp.maximum(jnp.sqrt(variance), MIN_DEVIATION)
         y = x.astype(wide) * deviation + mean if self.invert else (x.astype(wide) - mean) / deviation
-        return y.astype(x.dtype), dict(state)
+        return y.astype(x.dtype)
 
-    def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Array:
-        """`apply` in NumPy."""
-        self.check(params, state, x)
-        x = exact(x)
-        mean, variance = (self._broadcast(exact(a), x) for a in self._statistics(state))
+    def _numpy(self, params: Params, x: Any) -> Array:
+        mean, variance = (self._broadcast(exact(a), x) for a in self._statistics(params))
         deviation = np.sqrt(variance)
         deviation = np.where(deviation.real < MIN_DEVIATION, MIN_DEVIATION, deviation)
         return x * deviation + mean if self.invert else (x - mean) / deviation
 
     def flops(self, input_shape: Any) -> int:
         """One multiply-add per element."""
-        check_sizes_known(self, input_shape)
-        return 2 * math.prod(input_shape)
+        return count_elementwise_flops(self, input_shape)
 
     def _axes(self, input_shape: Any) -> tuple[int, ...]:
         return tuple(sorted(axis_positions(self, self.axis, input_shape))) if self.axis != () else ()
@@ -156,8 +144,8 @@ class Normalization(Layer):
         axes = self._axes(input_shape)
         return axis_sizes(self, axes, input_shape) if axes else ()
 
-    def _statistics(self, state: State) -> tuple[Any, Any]:
-        return (state["mean"], state["variance"]) if self.mean is None else (self.mean, self.variance)
+    def _statistics(self, params: Params) -> tuple[Any, Any]:
+        return (params["mean"], params["variance"]) if self.mean is None else (self.mean, self.variance)
 
     def _broadcast(self, a: Any, x: Any) -> Any:
         """`a`, a mean or variance, reshaped to broadcast to `x`."""

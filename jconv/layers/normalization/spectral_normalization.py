@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +11,16 @@ import numpy as np
 
 from ...geometry import check_positive
 from ...reference.convolution import exact
-from ...streaming.buffers import StreamOptions
-from ...streaming.timing import OutputTiming
-from ..base import Array, Arrays, Key, Layer, Params, ReceptiveField, State, map_inputs, name_layer_in_errors
+from ..nesting import add_prefix, strip_prefix
+from ..types import Array, Arrays, ArrayShapes, Key, OutputAndSequences, Params, State
+from ..wrapper import BaseWrapper
 
 # As in Keras: the upper limit of the factor that normalizes a vector.
 MAX_SCALE = 1e7
 
 
 @dataclass(frozen=True)
-class SpectralNormalization(Layer):
+class SpectralNormalization(BaseWrapper):
     """Spectral normalization of a layer, as Keras's `SpectralNormalization` (Miyato et al., 2018, arXiv:1802.05957).
 
     In training, the layer's `kernel` or `embeddings` is reshaped to a matrix (all other axes, last axis) and divided by
@@ -42,34 +41,24 @@ class SpectralNormalization(Layer):
     [[1.0, 0.5]]
     """
 
-    layer: Layer
     power_iterations: int = 1
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.layer, Layer):
-            raise ValueError(f"SpectralNormalization: layer must be a layer, got {self.layer!r}")
-        with name_layer_in_errors(self):
-            check_positive("power_iterations", self.power_iterations)
-
-    @property
-    def has_several_inputs(self) -> bool:
-        """Same as for `layer`."""
-        return self.layer.has_several_inputs
+    _checks = (("power_iterations", check_positive),)
 
     def output_shape(self, input_shape: Any) -> Any:
         """Same as for `layer`."""
         self._kernel_name(input_shape)
         return self.layer.output_shape(input_shape)
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """The params of `layer`, with the prefix `"layer/"`."""
-        return _add_prefix(self.layer.param_shapes(input_shape))
+        return add_prefix("layer", self.layer.param_shapes(input_shape))
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """`vector_u`, and the state of `layer` with the prefix `"layer/"`."""
         inner = self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape)
         last = inner[self._kernel_name(input_shape)][-1]
-        return {"vector_u": (1, last)} | _add_prefix(self.layer.state_shapes(input_shape))
+        return {"vector_u": (1, last)} | add_prefix("layer", self.layer.state_shapes(input_shape))
 
     def init(self, key: jax.Array, input_shape: Any) -> tuple[Arrays, Arrays]:
         """The arrays of `layer`, and `vector_u`: normal with standard deviation 0.02, truncated at two deviations."""
@@ -78,21 +67,15 @@ class SpectralNormalization(Layer):
         params, state = self.layer.init(inner, input_shape)
         shape = self.state_shapes(input_shape)["vector_u"]
         vector = 0.02 * jax.random.truncated_normal(own, -2, 2, shape)
-        return _add_prefix(params), {"vector_u": vector} | _add_prefix(state)
-
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
-        """`(y, state)`; training uses the divided kernel and returns a new `vector_u`."""
-        y, state, _ = self.apply_sequences(params, state, x, map_inputs(lambda _: None, x), training=training, key=key)
-        return y, state
+        return add_prefix("layer", params), {"vector_u": vector} | add_prefix("layer", state)
 
     def apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any], Any]:
-        """See `Layer.apply_sequences`."""
+    ) -> OutputAndSequences:
+        """Apply the layer; training uses the divided kernel and returns a new `vector_u`."""
         self.check(params, state, x)
-        own, rest, vector = _strip_prefix(params), _strip_prefix(state), state["vector_u"]
+        own, rest = self._inner_arrays(params, state, x)
+        vector = state["vector_u"]
         name = self._find_kernel({**own, **rest})
         # A frozen layer has its kernel in the state.
         holder = own if name in own else rest
@@ -102,12 +85,12 @@ class SpectralNormalization(Layer):
         y, after, sequences = self.layer.apply_sequences(own, rest, x, sequences, training=training, key=key)
         after |= {name: kernel} if name in after else {}
         y = y if self.has_several_inputs else y.astype(jnp.asarray(x).dtype)
-        return y, {"vector_u": vector} | _add_prefix(after), sequences
+        return y, {"vector_u": vector} | add_prefix("layer", after), sequences
 
     def reference(self, params: Params, state: State, x: Any, *, training: bool = False) -> Any:
         """`apply` in NumPy."""
         self.check(params, state, x)
-        own, rest = _strip_prefix(params), _strip_prefix(state)
+        own, rest = self._inner_arrays(params, state, x)
         if training:
             name = self._find_kernel({**own, **rest})
             holder = own if name in own else rest
@@ -116,30 +99,15 @@ class SpectralNormalization(Layer):
         returns_integers = not self.has_several_inputs and np.issubdtype(np.asarray(x).dtype, np.integer)
         return np.trunc(y) if returns_integers else y
 
-    def flops(self, input_shape: Any) -> int:
-        """Same as for `layer`, as outside training."""
-        return self.layer.flops(input_shape)
-
-    def window(self) -> ReceptiveField | None:
-        """Same as for `layer`."""
-        return self.layer.window()
-
-    def output_timing(self) -> OutputTiming | tuple[OutputTiming | None, ...] | None:
-        """Same as for `layer`."""
-        return self.layer.output_timing()
-
-    def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
-        """Same as for `layer`."""
-        return self.layer.stream_init(_strip_prefix(params), _strip_prefix(state), x, options)
-
     def stream_step(
         self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """Same as for `layer`."""
-        y, stream = self.layer.stream_step(
-            _strip_prefix(params), _strip_prefix(state), stream, x, last=last, slots=slots
-        )
+        y, stream = super().stream_step(params, state, stream, x, last=last, slots=slots)
         return y if self.has_several_inputs else y.astype(jnp.asarray(x).dtype), stream
+
+    def _inner_arrays(self, params: Params, state: State, x: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return strip_prefix("layer", params), strip_prefix("layer", state)
 
     def _kernel_name(self, input_shape: Any) -> str:
         return self._find_kernel(self.layer.param_shapes(input_shape) | self.layer.state_shapes(input_shape))
@@ -150,14 +118,6 @@ class SpectralNormalization(Layer):
             if name in names:
                 return name
         raise ValueError(f"SpectralNormalization: layer must have a kernel or embeddings, got {self.layer}")
-
-
-def _add_prefix(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"layer/{name}": array for name, array in arrays.items()}
-
-
-def _strip_prefix(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix("layer/"): array for name, array in arrays.items() if name.startswith("layer/")}
 
 
 def _normalize_kernel(kernel: jax.Array, vector: jax.Array, steps: int) -> tuple[jax.Array, jax.Array]:

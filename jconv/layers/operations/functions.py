@@ -16,10 +16,9 @@ import numpy as np
 
 from ...functional import activations
 from ...reference import activations as activations_numpy
+from .operation_checks import MAX_PARTS
 
 Axis = int | tuple[int, ...] | None
-# Maximum number of arrays that one operation returns.
-MAX_PARTS = 1000
 
 
 class _Exact:
@@ -49,25 +48,11 @@ class _Exact:
     def abs(x: Any) -> Any:
         return np.where(np.real(x) < 0, -x, x)
 
-    @staticmethod
-    def sign(x: Any) -> Any:
-        return np.sign(np.real(x))
-
-    @staticmethod
-    def floor(x: Any) -> Any:
-        return np.floor(np.real(x))
-
-    @staticmethod
-    def ceil(x: Any) -> Any:
-        return np.ceil(np.real(x))
-
-    @staticmethod
-    def round(x: Any, decimals: int = 0) -> Any:
-        return np.round(np.real(x), decimals)
-
-    @staticmethod
-    def floor_divide(a: Any, b: Any) -> Any:
-        return np.floor(np.real(a / b))
+    sign = staticmethod(lambda x: np.sign(np.real(x)))
+    floor = staticmethod(lambda x: np.floor(np.real(x)))
+    ceil = staticmethod(lambda x: np.ceil(np.real(x)))
+    round = staticmethod(lambda x, decimals: np.round(np.real(x), decimals))
+    floor_divide = staticmethod(lambda a, b: np.floor(np.real(a / b)))
 
     @staticmethod
     def mod(a: Any, b: Any) -> Any:
@@ -82,9 +67,6 @@ class _Exact:
 
     def min(self, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
         return self._extreme(x, axis, keepdims, np.argmin)
-
-    def amax(self, x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-        return self.max(x, axis, keepdims)
 
     @staticmethod
     def _extreme(x: Any, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...streaming.timing import IMMEDIATE, OutputTiming
-from ..base import Array, Key, Layer, Params, ReceptiveField, State, map_inputs, name_layer_in_errors
+from ..base import Layer, map_inputs, name_layer_in_errors
 from ..ragged import unsupported_lengths
+from ..types import Params, ReceptiveField
 from .functions import EXACT, OPERATIONS, TRACED
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
@@ -90,12 +91,9 @@ class Operation(Layer):
             raise ValueError(f"{self} cannot be computed a chunk at a time: it does not work sample by sample")
         return IMMEDIATE
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> None:
         if self.function == "get_item" and not takes_all_samples(self.arguments[1]):
             raise unsupported_lengths(self, "a slice of the length would also count the padding; use Cropping1D")
-        return super()._apply_sequences(params, state, x, sequences, training, key)
 
     def __str__(self) -> str:
         return format_operation(self.function, self.arguments, self.options)
@@ -122,7 +120,7 @@ class Operation(Layer):
         inputs = tuple(jnp.asarray(a) for a in (x if self.has_several_inputs else (x,)))
         return self._run(TRACED, inputs, jnp.asarray)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Any:
+    def _numpy(self, params: Params, x: Any) -> Any:
         y = self._run(EXACT, tuple(x) if self.has_several_inputs else (x,), np.asarray)
         return map_inputs(EXACT.asarray, y)
 

@@ -10,7 +10,7 @@ import inspect
 from typing import Any
 
 from ..axes import spans_length
-from ..base import ReceptiveField
+from ..types import ReceptiveField
 from .functions import OPERATIONS
 from .operands import Constant, Input, Slice
 
@@ -47,9 +47,7 @@ def receptive_field(
     >>> receptive_field("get_item", (Input(0), (Slice(), Slice(None, None, 2))), ())
     (1, 2)
     """
-    bound = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options))
-    bound.apply_defaults()
-    given = bound.arguments
+    given = _bind(function, arguments, options)
     if function in ELEMENTWISE or (function == "pad" and given["mode"] != "wrap"):
         return SAMPLE
     if function == "matmul":
@@ -72,9 +70,8 @@ def is_samplewise(function: str, arguments: tuple[Any, ...], options: tuple[tupl
     """
     if receptive_field(function, arguments, options) != SAMPLE:
         return False
-    given = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options)).arguments
     if function == "get_item":
-        return takes_all_samples(given["key"])
+        return takes_all_samples(_bind(function, arguments, options)["key"])
     return function != "pad"
 
 
@@ -86,6 +83,13 @@ def takes_all_samples(key: Any) -> bool:
     """
     _, *rest = key if isinstance(key, tuple) else (key,)
     return not rest or rest[0] is ... or rest[0] == Slice()
+
+
+def _bind(function: str, arguments: tuple[Any, ...], options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """All arguments by name, including defaults."""
+    bound = inspect.signature(OPERATIONS[function]).bind(None, *arguments, **dict(options))
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def _excludes_length(axis: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,9 +11,10 @@ import numpy as np
 
 from ...geometry import check_positive
 from ...ragged.windows import take
-from ..base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors, sequence_shape
+from ..base import Layer, sequence_shape
 from ..ragged import unsupported_lengths
-from .pooling import AveragePooling1D, MaxPooling1D
+from ..types import Array, Params, Shape
+from .pooling import AveragePooling1D, MaxPooling1D, maximum_numpy
 
 
 def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
@@ -29,10 +29,14 @@ def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
     >>> window_indices(8, 3)[1].sum(axis=1).tolist()
     [3, 4, 3]
     """
-    number = np.arange(output_size)
-    first, end = number * length // output_size, -(-(number + 1) * length // output_size)
+    first, end = _bounds(np.arange(output_size), length, output_size)
     at = first[:, None] + np.arange((end - first).max())
     return np.minimum(at, end[:, None] - 1).astype(np.int32), at < end[:, None]
+
+
+def _bounds(number: Any, length: Any, output_size: int) -> tuple[Any, Any]:
+    """The first sample of each window, and the end."""
+    return number * length // output_size, -(-(number + 1) * length // output_size)
 
 
 class _AdaptivePooling(Layer):
@@ -40,23 +44,18 @@ class _AdaptivePooling(Layer):
     fill: ClassVar[float]
     _reduce_windows: ClassVar[Any]
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("output_size", self.output_size)
+    _checks = (("output_size", check_positive),)
+    _receptive_field = None
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(output_size, channels)`, for any length."""
         _, channels = sequence_shape(self, input_shape)
         return self.output_size, channels
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         if sequences.packed:
             raise unsupported_lengths(self, "packed segments shorter than output_size would grow into their neighbours")
-        self.check(params, state, x)
-        number, counts = jnp.arange(self.output_size), sequences.counts
-        first, end = number * counts // self.output_size, -(-(number + 1) * counts // self.output_size)
+        first, end = _bounds(jnp.arange(self.output_size), sequences.counts, self.output_size)
         # At least the size of the longest window.
         most = x.shape[1] // self.output_size + 2
         at = (first[..., None] + jnp.arange(most)).reshape(len(first), -1)
@@ -65,11 +64,7 @@ class _AdaptivePooling(Layer):
         shape = len(first), self.output_size, most
         y = self._reduce_windows(windows.reshape(*shape, x.shape[-1]), counted.reshape(shape))
         out = sequences.with_counts(lambda counts: jnp.full_like(counts, self.output_size))
-        return out.replace_padding(y), dict(state), out
-
-    def window(self) -> ReceptiveField | None:
-        """None: the windows depend on the length."""
-        return None
+        return out.replace_padding(y), out
 
 
 @dataclass(frozen=True)
@@ -91,15 +86,13 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
     output_size: int
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
-        at, _ = window_indices(x.shape[-2], self.output_size)
+        at, counts = window_indices(x.shape[-2], self.output_size)
         # Invalid indices repeat the window's last sample, which does not change the maximum.
-        pools = jnp.take(jnp.asarray(x), at, axis=-2, mode="clip")
-        return jnp.take_along_axis(pools, pools.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+        return self._reduce_windows(jnp.take(jnp.asarray(x), at, axis=-2, mode="clip"), counts)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         at, _ = window_indices(x.shape[-2], self.output_size)
-        pools: Array = np.take(x, at, axis=-2)
-        return np.take_along_axis(pools, pools.real.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+        return maximum_numpy(np.take(x, at, axis=-2))[..., 0, :]
 
 
 @dataclass(frozen=True)
@@ -125,7 +118,7 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
         pools = jnp.where(counts[..., None], jnp.take(x.astype(wide), at, axis=-2, mode="clip"), 0)
         return (pools.sum(axis=-2) / jnp.asarray(counts.sum(axis=-1, keepdims=True), wide)).astype(x.dtype)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         # Window by window, so that the reference is independent of `window_indices`.
         length, size = x.shape[-2], self.output_size
         means = [x[:, i * length // size : -(-(i + 1) * length // size)].mean(axis=1) for i in range(size)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,19 +11,10 @@ import numpy as np
 
 from ...slots import put_rows, take_rows
 from ...streaming.buffers import StreamOptions
-from ..base import (
-    Array,
-    Key,
-    Layer,
-    Params,
-    ReceptiveField,
-    Shape,
-    State,
-    check_inputs,
-    masked_value_shape,
-    sequence_shape,
-)
+from ..base import Layer, check_inputs, masked_value_shape, sequence_shape
 from ..ragged import collapse_length, not_none, sequence_max, sequence_sum
+from ..types import Array, Params, Shape, State
+from .pooling import maximum_numpy
 
 
 class RunningMean(NamedTuple):
@@ -69,14 +59,12 @@ def _select(before: RunningMax, new: RunningMax, of_before: Any, of_new: Any, of
 class _GlobalPooling(Layer):
     keepdims: bool
 
+    _receptive_field = None
+
     def output_shape(self, input_shape: Any) -> Shape:
         """`(channels,)`, or `(1, channels)` with `keepdims`."""
         _, channels = sequence_shape(self, input_shape)
         return (1, channels) if self.keepdims else (channels,)
-
-    def window(self) -> ReceptiveField | None:
-        """None: the output depends on all samples."""
-        return None
 
     def output_timing(self) -> None:
         """None: the output summarizes all samples so far."""
@@ -131,10 +119,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         y = (total.sum / number[:, None].astype(total.sum.dtype)).astype(sequence.dtype)
         return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        self.check(params, state, x)
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         x, mask = x if self.has_several_inputs else (x, None)
         sequences = not_none(sequences)[0]
         x = jnp.asarray(x)
@@ -142,8 +127,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         kept = sequences.valid(x.shape[1]) if mask is None else sequences.replace_padding(jnp.asarray(mask) != 0)
         sums = sequence_sum(jnp.where(kept[..., None], x.astype(wide), 0), sequences)
         counts = sequence_sum(kept[..., None].astype(wide), sequences)
-        y, out = collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), sequences, self.keepdims)
-        return y, dict(state), out
+        return collapse_length((sums / jnp.maximum(counts, 1)).astype(x.dtype), sequences, self.keepdims)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         if not self.has_several_inputs:
@@ -153,7 +137,7 @@ class GlobalAveragePooling1D(_GlobalPooling):
         total = jnp.where(mask, sequence.astype(wide), 0).sum(axis=-2, keepdims=self.keepdims)
         return (total / mask.astype(wide).sum(axis=-2, keepdims=self.keepdims)).astype(sequence.dtype)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         if not self.has_several_inputs:
             return x.mean(axis=-2, keepdims=self.keepdims)
         mask = x[1][..., None].real != 0
@@ -192,16 +176,12 @@ class GlobalMaxPooling1D(_GlobalPooling):
         y = most.greatest
         return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        self.check(params, state, x)
-        y, out = collapse_length(sequence_max(jnp.asarray(x), sequences), sequences, self.keepdims)
-        return y, dict(state), out
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
+        return collapse_length(sequence_max(jnp.asarray(x), sequences), sequences, self.keepdims)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         return jnp.max(jnp.asarray(x), axis=-2, keepdims=self.keepdims)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        y = np.take_along_axis(x, x.real.argmax(axis=-2, keepdims=True), axis=-2)
+    def _numpy(self, params: Params, x: Any) -> Array:
+        y = maximum_numpy(x)
         return y if self.keepdims else y[..., 0, :]

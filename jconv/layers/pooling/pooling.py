@@ -5,7 +5,6 @@ Windows are slices, not `jax.lax.reduce_window`, so that forward-mode and higher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any, ClassVar
@@ -23,7 +22,9 @@ from ...ragged.windows import read_windows
 from ...streaming.buffers import StreamOptions, init_buffer, step_buffer
 from ...streaming.convolution import end_padding, stream_window
 from ...streaming.timing import OutputTiming, convolution_timing
-from ..base import Array, Key, Layer, Params, ReceptiveField, Shape, State, name_layer_in_errors, sequence_shape
+from ...streaming.windows import StreamWindow
+from ..base import Layer, check_optional, name_layer_in_errors, sequence_shape
+from ..types import Array, Params, ReceptiveField, Shape, State
 
 # Up to this pool size, one comparison per tap is the fastest, also for the gradient.
 MAX_COMPARED_TAPS = 8
@@ -37,13 +38,12 @@ class _Pooling(Layer):
     padding: str
     fill: ClassVar[float]
 
+    _checks = (("pool_size", check_positive), ("stride", check_optional(check_positive)))
+
     def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("pool_size", self.pool_size)
-            if self.stride is not None:
-                check_positive("stride", self.stride)
-            if self.padding not in ("valid", "same"):
-                raise ValueError(f"padding must be valid or same, got {self.padding!r}")
+        super().__post_init__()
+        if self.padding not in ("valid", "same"):
+            raise ValueError(f"{type(self).__name__}: padding must be valid or same, got {self.padding!r}")
 
     def output_shape(self, input_shape: Any) -> Shape:
         """`(out_length, channels)`; an unknown length stays unknown."""
@@ -51,14 +51,11 @@ class _Pooling(Layer):
         with name_layer_in_errors(self):
             return None if length is None else self._geometry(length).out_length, channels
 
-    def _apply_sequences(
-        self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
-        self.check(params, state, x)
+    def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         window = RaggedWindow(self.pool_size, self._stride, self.padding)
         out = window.output_sequences(sequences)
         y = self._reduce_windows(*read_windows(jnp.asarray(x), sequences, window, self.fill))
-        return out.replace_padding(y), dict(state), out
+        return out.replace_padding(y), out
 
     def window(self) -> ReceptiveField | None:
         """`(pool_size, stride)`."""
@@ -71,14 +68,15 @@ class _Pooling(Layer):
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A buffer of samples. For a mean it has one more channel, with 1 for samples and 0 for padding."""
         sequence_shape(self, x.shape[1:])
-        window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
-        return init_buffer(window, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, options, self.fill)
+        return init_buffer(
+            self._stream_window, x.shape[:-2], x.shape[-1] + self._counts_samples, x.dtype, options, self.fill
+        )
 
     def stream_step(
         self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The outputs that the chunk completes."""
-        window = stream_window(self.pool_size, stride=self._stride, padding=self.padding)
+        window = self._stream_window
         with name_layer_in_errors(self):
             end = end_padding(window, self.padding, stream.needed, x.shape[-2]) if last else None
         read = jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1) if self._counts_samples else x
@@ -96,6 +94,10 @@ class _Pooling(Layer):
     @property
     def _stride(self) -> int:
         return self.pool_size if self.stride is None else self.stride
+
+    @property
+    def _stream_window(self) -> StreamWindow:
+        return stream_window(self.pool_size, stride=self._stride, padding=self.padding)
 
     def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
         """Reduce windows (..., pool_size, channels); `counts` (..., pool_size) is true for valid samples."""
@@ -139,6 +141,11 @@ def window_max(x: jax.Array, geometry: Geometry) -> jax.Array:
     return _slice(x, 0, span, stride)
 
 
+def maximum_numpy(windows: Array) -> Array:
+    """The maximum of each window (..., size, channels), compared by the real part: (..., 1, channels)."""
+    return np.take_along_axis(windows, windows.real.argmax(axis=-2, keepdims=True), axis=-2)
+
+
 def _first_maximum(first: jax.Array, second: jax.Array) -> jax.Array:
     return jnp.where((second > first) | jnp.isnan(second), second, first)
 
@@ -175,9 +182,8 @@ class MaxPooling1D(_Pooling):
             x = materialize(x)
         return window_max(x, make_geometry(x.shape[-2], self.pool_size, stride=stride))
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
-        windows = self._numpy_windows(x, -np.inf)
-        return np.take_along_axis(windows, windows.real.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
+    def _numpy(self, params: Params, x: Any) -> Array:
+        return maximum_numpy(self._numpy_windows(x, self.fill))[..., 0, :]
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,6 @@ class AveragePooling1D(_Pooling):
         counted = self._windows(jnp.ones((x.shape[-2], 1), wide), 0)
         return (windows.sum(axis=-2) / counted.sum(axis=-2)).astype(x.dtype)
 
-    def _numpy(self, params: Mapping[str, Array], x: Any) -> Array:
+    def _numpy(self, params: Params, x: Any) -> Array:
         counted = self._numpy_windows(np.ones((x.shape[-2], 1)), 0)
         return self._numpy_windows(x, 0).sum(axis=-2) / counted.sum(axis=-2)

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Arrays, Key, Layer, Params, ReceptiveField, Shape, State
+from ..base import Layer, map_inputs
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import reverse_sequences
+from ..types import Arrays, ArrayShapes, Key, OutputAndSequences, OutputAndState, Params, Shape, State
 from .recurrent_base import Recurrent
 from .sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 
@@ -50,6 +51,8 @@ class Bidirectional(Layer):
     _: KW_ONLY
     backward_layer: Layer | None = None
     inputs: tuple[str, ...] = ("sequence",)
+
+    _receptive_field = None
 
     def __post_init__(self) -> None:
         for name in ("layer", "backward_layer"):
@@ -112,11 +115,11 @@ class Bidirectional(Layer):
         merged = ((*forward[:-1], forward[-1] + backward[-1]) if concat else forward,)
         return _one_or_all([*(merged if self.merge_mode else (forward, backward)), *states, *more])
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """The arrays of both layers, with prefixes."""
         return self._map_sides(lambda layer, shape: layer.param_shapes(shape), input_shape)
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """The arrays of both layers, with prefixes."""
         return self._map_sides(lambda layer, shape: layer.state_shapes(shape), input_shape)
 
@@ -131,23 +134,13 @@ class Bidirectional(Layer):
             state |= add_prefix(side, drawn[1])
         return params, state
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
         """`(y, state)`; the layers get different keys."""
-        self.check(params, state, x)
-        keys = (None, None) if key is None else jax.random.split(key)
-        outputs, after = [], {}
-        for (side, layer, read), own in zip(self._sides(inputs_by_name(self.inputs, x)), keys, strict=True):
-            arrays = strip_prefix(side, params), strip_prefix(side, state)
-            y, own_state = layer.apply(*arrays, read, training=training, key=own)
-            outputs.append(y)
-            after |= add_prefix(side, own_state)
-        return self._merge(outputs, jnp), after
+        return self._apply_sequences(params, state, x, map_inputs(lambda _: None, x), training, key)[:2]
 
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         self.check(params, state, x)
         keys = (None, None) if key is None else jax.random.split(key)
         sequences_by_name = inputs_by_name(self.inputs, sequences)
@@ -158,7 +151,7 @@ class Bidirectional(Layer):
             arrays = strip_prefix(side, params), strip_prefix(side, state)
             y, own_state, out = layer.apply_sequences(*arrays, own, own_sequences, training=training, key=own_key)
             kept = out[0] if isinstance(out, tuple) else out
-            if side == "backward" and self.returns_sequences:
+            if side == "backward" and self.returns_sequences and kept is not None:
                 # `_merge` flips the complete length, but each sequence must be reversed within its own length.
                 first, *states = self._as_tuples([y])[0]
                 turned = jnp.flip(reverse_sequences(first, sequences_by_name["sequence"]), 1)
@@ -183,10 +176,6 @@ class Bidirectional(Layer):
     def flops(self, input_shape: Any) -> int:
         """The sum of both layers."""
         return sum(layer.flops(shape) for _, layer, shape in self._sides(self._shapes(input_shape)))
-
-    def window(self) -> ReceptiveField | None:
-        """None: each output depends on the complete length."""
-        return None
 
     def __str__(self) -> str:
         # Keras files always contain the backward layer, even if it is the default.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ from ...geometry import Padding, check_positive, make_geometry, pad_amounts
 from ...planner.choose import check_algorithm
 from ...reference.activations import ALONG_LAST
 from ..activations.activation_option import jax_activation, numpy_activation
-from ..base import Activation, Array, Arrays, Layer, Params, Shape, check_sizes_known, name_layer_in_errors
+from ..base import Activation, Layer, check_sizes_known, name_layer_in_errors
+from ..types import Array, Arrays, ArrayShapes, Params, Shape
 from .recurrent import lstm_step, numpy_lstm_step
 from .recurrent_base import DropoutFactors, Recurrent
 from .scan import States
@@ -62,21 +63,21 @@ class ConvLSTM1D(Recurrent):
     unit_forget_bias: bool = True
     algorithm: str = "auto"
 
+    _checks = tuple((name, check_positive) for name in ("filters", "kernel_size", "stride", "dilation"))
+
     def __post_init__(self) -> None:
         if isinstance(self.padding, list):
             object.__setattr__(self, "padding", tuple(self.padding))
+        super().__post_init__()
         with name_layer_in_errors(self):
-            for name in ("filters", "kernel_size", "stride", "dilation"):
-                check_positive(name, getattr(self, name))
             pad_amounts(self.kernel_size, self.kernel_size, padding=self.padding)
             check_algorithm(self.algorithm)
         if self.data_format not in DATA_FORMATS:
             raise ValueError(
                 f"ConvLSTM1D: data_format must be one of {', '.join(DATA_FORMATS)}, got {self.data_format!r}"
             )
-        super().__post_init__()
 
-    def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+    def _layer_param_shapes(self, channels: Any) -> ArrayShapes:
         wide = 4 * self.filters
         shapes = {
             "kernel": (self.kernel_size, channels, wide),
@@ -112,10 +113,7 @@ class ConvLSTM1D(Recurrent):
             )
         length: Any = sequence[1]
         with name_layer_in_errors(self):
-            geometry = make_geometry(
-                length, self.kernel_size, stride=self.stride, padding=self.padding, dilation=self.dilation
-            )
-        return geometry.out_length, self.filters
+            return make_geometry(length, self.kernel_size, **self._options).out_length, self.filters
 
     @property
     def _options(self) -> dict[str, Any]:
@@ -139,7 +137,7 @@ class ConvLSTM1D(Recurrent):
         shares = zip(drops, jnp.split(kernel, len(drops), axis=-1), strict=True)
         return jnp.concatenate([self._convolve(x * drop, share, (), **options) for drop, share in shares], -1)
 
-    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _numpy_step(self, params: Params, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
         bias = params.get("bias", np.zeros(4 * self.filters))
         z = reference.conv1d({"kernel": params["kernel"], "bias": bias}, x, **self._options)

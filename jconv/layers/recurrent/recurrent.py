@@ -6,7 +6,7 @@ reset, candidate for GRU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy as np
 
 from ...geometry import check_positive
 from ..activations.activation_option import jax_activation, numpy_activation
-from ..base import Activation, Array, Arrays, Shape, check_sizes_known, name_layer_in_errors, sequence_shape
+from ..base import Activation, check_sizes_known, sequence_shape
+from ..types import Array, Arrays, ArrayShapes, Params, Shape
 from .recurrent_base import DropoutFactors, Recurrent
 from .scan import States
 
@@ -28,12 +29,9 @@ class _Dense(Recurrent):
     activation: Activation
     use_bias: bool
 
-    def __post_init__(self) -> None:
-        with name_layer_in_errors(self):
-            check_positive("units", self.units)
-        super().__post_init__()
+    _checks = (("units", check_positive),)
 
-    def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+    def _layer_param_shapes(self, channels: Any) -> ArrayShapes:
         wide = self.gates * self.units
         shapes = {"kernel": (channels, wide), "recurrent_kernel": (self.units, wide)}
         return shapes | ({"bias": self._bias_shape()} if self.use_bias else {})
@@ -108,7 +106,7 @@ class SimpleRNN(_Dense):
         (h_products,) = self._project_state(params, states[0], drops)
         return (jax_activation(self.activation, params)(x[0] + h_products),)
 
-    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _numpy_step(self, params: Params, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         z = x @ params["kernel"] + states[0] @ params["recurrent_kernel"] + params.get("bias", 0)
         return (numpy_activation(self.activation, params)(z),)
 
@@ -148,7 +146,7 @@ class LSTM(_Dense):
         ]
         return lstm_step(z, c, *self._activation_functions(jax_activation, params))
 
-    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _numpy_step(self, params: Params, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         h, c = states
         z = x @ params["kernel"] + h @ params["recurrent_kernel"] + params.get("bias", 0)
         return numpy_lstm_step(z, c, *self._activation_functions(numpy_activation, params))
@@ -214,7 +212,7 @@ class GRU(_Dense):
             candidate = act(x[2] + inner)
         return (update * h + (1 - update) * candidate,)
 
-    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _numpy_step(self, params: Params, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         act, gate = self._activation_functions(numpy_activation, params)
         (h,) = states
         kernels, recurrent_kernels = (np.split(params[name], 3, axis=-1) for name in ("kernel", "recurrent_kernel"))

@@ -22,20 +22,19 @@ from ...slots import put_rows, take_rows
 from ...streaming.buffers import StreamOptions
 from ...streaming.timing import IMMEDIATE, OutputTiming
 from ..activations.activation_option import activation_shapes, check_activation
-from ..base import (
-    Activation,
+from ..base import Activation, Layer, apply_unless_empty, check_rate, map_inputs, name_layer_in_errors
+from ..ragged import collapse_length, reverse_sequences, shift_sequences, unsupported_lengths
+from ..types import (
     Array,
     Arrays,
+    ArrayShapes,
     Key,
-    Layer,
+    OutputAndSequences,
+    OutputAndState,
     Params,
-    ReceptiveField,
     Shape,
     State,
-    apply_unless_empty,
-    map_inputs,
 )
-from ..ragged import collapse_length, reverse_sequences, shift_sequences, unsupported_lengths
 from .scan import ScanOptions, States, scan, scan_numpy
 from .sequence_inputs import check_input_names, inputs_by_name, shapes_by_name
 
@@ -75,20 +74,23 @@ class Recurrent(Layer):
     states: ClassVar[tuple[str, ...]] = ("h",)
     gates: ClassVar[int] = 1
 
+    _receptive_field = None
+
     def __post_init__(self) -> None:
-        kind = type(self).__name__
+        super().__post_init__()
         object.__setattr__(self, "inputs", check_input_names(self, self.inputs, self.states))
         if self.stateful:
             raise ValueError(
-                f"{kind}: stateful must be False: nothing is kept from call to call; use return_state=True and "
-                f"inputs={('sequence', *self.states)}"
+                f"{type(self).__name__}: stateful must be False: nothing is kept from call to call; use "
+                f"return_state=True and inputs={('sequence', *self.states)}"
             )
-        for name in ("dropout", "recurrent_dropout"):
-            rate = getattr(self, name)
-            if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-                raise ValueError(f"{kind}: {name} must be a number from 0 to 1, got {rate!r}")
-        for name, activation in self._activations.items():
-            self._check_activation(name, activation)
+        with name_layer_in_errors(self):
+            for name in ("dropout", "recurrent_dropout"):
+                check_rate(name, getattr(self, name))
+            for name, activation in self._activations.items():
+                check_activation(name, activation)
+                if activation == "glu":
+                    raise ValueError(f"{name} must keep the number of channels, got 'glu'")
 
     def output_shape(self, input_shape: Any) -> Any:
         """The output shape; with `return_state` a tuple of output shape and state shapes."""
@@ -97,7 +99,7 @@ class Recurrent(Layer):
         output = (sequence[0], *state) if self.return_sequences else state
         return (output, *(state for _ in self.states)) if self.return_state else output
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """`kernel`, `recurrent_kernel` and, with `use_bias`, `bias`; then the params of the activations."""
         sequence = self._swap_layout_shape(self._shapes(input_shape)["sequence"])
         shapes = self._layer_param_shapes(sequence[-1])
@@ -123,9 +125,7 @@ class Recurrent(Layer):
             params["bias"] = bias.at[size : 2 * size].set(1) if getattr(self, "unit_forget_bias", False) else bias
         return {name: params.get(name, jnp.zeros(shape)) for name, shape in shapes.items()}, {}
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
         """`(y, state)`; training with dropout needs a `key`. The `state` dict is empty."""
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
@@ -135,7 +135,7 @@ class Recurrent(Layer):
 
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         self.check(params, state, x)
         named = {name: jnp.asarray(array) for name, array in inputs_by_name(self.inputs, x).items()}
         sequences = inputs_by_name(self.inputs, sequences)["sequence"]
@@ -273,19 +273,6 @@ class Recurrent(Layer):
         y, states = scan_numpy(lambda x, s: self._numpy_step(arrays, x, s), sequence, start, mask, self._scan_options)
         return map_inputs(self._swap_layout, (y, *states) if self.return_state else y)
 
-    def window(self) -> ReceptiveField | None:
-        """None: the last output depends on all samples."""
-        return None
-
-    def _check_activation(self, name: str, activation: Activation) -> None:
-        kind = type(self).__name__
-        try:
-            check_activation(activation)
-        except ValueError as error:
-            raise ValueError(f"{kind}: {name}{str(error).removeprefix('activation')}") from None
-        if activation == "glu":
-            raise ValueError(f"{kind}: {name} must keep the number of channels, got 'glu'")
-
     @property
     def _activations(self) -> dict[str, Activation]:
         options = ("activation", "recurrent_activation")
@@ -355,7 +342,7 @@ class Recurrent(Layer):
         """`_swap_layout` of a shape."""
         return shape
 
-    def _layer_param_shapes(self, channels: Any) -> dict[str, tuple[int, ...]]:
+    def _layer_param_shapes(self, channels: Any) -> ArrayShapes:
         """The shapes of the params, without the params of the activations."""
         raise NotImplementedError
 
@@ -374,5 +361,5 @@ class Recurrent(Layer):
     def _step(self, params: Arrays, x: tuple[jax.Array, ...], states: States, drops: DropoutFactors) -> States:
         raise NotImplementedError
 
-    def _numpy_step(self, params: Mapping[str, Array], x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+    def _numpy_step(self, params: Params, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         raise NotImplementedError

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import Array
 from ..ragged import append_axes
+from ..types import Array
 
 States = tuple[Any, ...]
 

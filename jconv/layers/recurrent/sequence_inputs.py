@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..base import Layer, Shape, shapes_match
+from ..base import Layer, shapes_match
+from ..types import Shape
 
 
 def check_input_names(layer: Layer, names: Any, states: Sequence[str]) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...primitive.placement import match_varying_axes
-from ..base import Arrays, Key, Layer, Params, State, is_tuple_of_shapes, map_inputs, map_shapes
+from ..base import Layer, is_tuple_of_shapes, map_inputs, map_shapes
 from ..nesting import add_prefix, replace_options, strip_prefix, unwrap
 from ..ragged import unsupported_lengths
+from ..types import Arrays, ArrayShapes, Key, OutputAndSequences, OutputAndState, Params, State
 from .sequence_inputs import check_input_names
 
 
@@ -59,12 +60,12 @@ class TimeDistributed(Layer):
         layer, shape, length = self._per_step(input_shape)
         return map_shapes(lambda one: (length, *one), layer.output_shape(shape))
 
-    def param_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def param_shapes(self, input_shape: Any) -> ArrayShapes:
         """Same as for `layer`, with the prefix `"layer/"`."""
         layer, shape, _ = self._per_step(input_shape)
         return add_prefix("layer", layer.param_shapes(shape))
 
-    def state_shapes(self, input_shape: Any) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self, input_shape: Any) -> ArrayShapes:
         """Same as for `layer`, with the prefix `"layer/"`."""
         layer, shape, _ = self._per_step(input_shape)
         return add_prefix("layer", layer.state_shapes(shape))
@@ -75,9 +76,7 @@ class TimeDistributed(Layer):
         params, state = layer.init(key, shape)
         return add_prefix("layer", params), add_prefix("layer", state)
 
-    def apply(
-        self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None
-    ) -> tuple[Any, dict[str, Any]]:
+    def apply(self, params: Params, state: State, x: Any, *, training: bool = False, key: Key = None) -> OutputAndState:
         """`(y, state)`; in training each step has its own key, and the state is passed from step to step."""
         self.check(params, state, x)
         layer, x, length = self._call_inputs(map_inputs(jnp.asarray, x))
@@ -101,7 +100,7 @@ class TimeDistributed(Layer):
 
     def _apply_sequences(
         self, params: Params, state: State, x: Any, sequences: Any, training: bool, key: Key
-    ) -> tuple[Any, dict[str, Any], Any]:
+    ) -> OutputAndSequences:
         if training and state:
             raise unsupported_lengths(
                 self, "in training the state of its layer is passed from step to step of the complete batch"
