@@ -168,7 +168,7 @@ class Layer:
         A layer overrides it if the computation depends on more than the params and the inputs.
         """
         self.check(params, state, x)
-        found = self._jax_sequences(params, x, sequences)
+        found = self._jax_sequences({**params, **state}, x, sequences)
         if found is not None:
             return found[0], dict(state), found[1]
         x, out = prepare_samplewise(self, x, sequences)
