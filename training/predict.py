@@ -50,6 +50,7 @@ the training length, in the units of the data.
 exit codes: 0 done, 2 an error in an option or a file."""
 
 ARRAYS = (".npy", ".npz")
+EXTRA = "jax.export needs flatbuffers to write a program: pip install flatbuffers"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +94,7 @@ def exported(network: Trained) -> bytes:
 
     Raises `UserError` without the package flatbuffers, which JAX needs to write it.
     """
-    require("jax.export needs flatbuffers to write a program: pip install flatbuffers", "flatbuffers")
+    require(EXTRA, "flatbuffers")
     import jax.export
 
     length, channels = network.shape

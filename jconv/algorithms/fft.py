@@ -34,27 +34,13 @@ BLOCK_ELEMENTS = 5_000_000
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """Overlap-save at stride 1, of which every `stride`-th output is kept."""
-    g = geometry
-    size, hop, hops = block_sizes(g)
-    taps = jnp.conj(jnp.fft.rfft(_dilated(kernel, g), size))
-
-    def result(x: jax.Array) -> jax.Array:
-        spectra = jnp.fft.rfft(_frames(_channels_first(pad_input(x, g), g.groups), size, hop, hops))
-        if kernel.shape[1] == 1:  # (batch, groups, out channels per group, blocks, frequencies)
-            products = spectra[:, :, 0, None] * taps[:, 0, :, None]
-        else:
-            products = jnp.einsum("ngibf,giof->ngobf", spectra, taps, precision=_product_precision(precision))
-        y = jnp.fft.irfft(products, size)[..., :hop]
-        y = y.reshape(x.shape[0], kernel.shape[2], hops * hop)[..., : (g.out_length - 1) * g.stride + 1 : g.stride]
-        return y.transpose(0, 2, 1).astype(x.dtype)
-
-    return map_blocks(result, x, _spectra_elements(x, kernel.shape[2], g), MAX_UNSPLIT_FORWARD, BLOCK_ELEMENTS)
+    return _correlate(x, kernel, geometry, precision)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """The forward convolution of the dilated `y_bar` with the transposed kernel."""
     operand, forward_geometry = input_gradient_as_forward(y_bar, geometry)
-    return forward(operand, transpose_kernel(kernel, geometry), forward_geometry, precision)
+    return _correlate(operand, transpose_kernel(kernel, geometry), forward_geometry, precision)
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -76,6 +62,24 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
     )
     lags = jnp.fft.irfft(sums, size)[..., : g.reach : g.dilation]  # (groups, in per group, out per group, taps)
     return lags.transpose(3, 1, 0, 2).reshape(g.kernel_size, lags.shape[1], y_bar.shape[-1]).astype(x.dtype)
+
+
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The cross-correlation that both the forward pass and the input gradient compute."""
+    size, hop, hops = block_sizes(g)
+    taps = jnp.conj(jnp.fft.rfft(_dilated(kernel, g), size))
+
+    def result(x: jax.Array) -> jax.Array:
+        spectra = jnp.fft.rfft(_frames(_channels_first(pad_input(x, g), g.groups), size, hop, hops))
+        if kernel.shape[1] == 1:  # (batch, groups, out channels per group, blocks, frequencies)
+            products = spectra[:, :, 0, None] * taps[:, 0, :, None]
+        else:
+            products = jnp.einsum("ngibf,giof->ngobf", spectra, taps, precision=_product_precision(precision))
+        y = jnp.fft.irfft(products, size)[..., :hop]
+        y = y.reshape(x.shape[0], kernel.shape[2], hops * hop)[..., : (g.out_length - 1) * g.stride + 1 : g.stride]
+        return y.transpose(0, 2, 1).astype(x.dtype)
+
+    return map_blocks(result, x, _spectra_elements(x, kernel.shape[2], g), MAX_UNSPLIT_FORWARD, BLOCK_ELEMENTS)
 
 
 def _spectra_elements(x: jax.Array, out_channels: int, g: Geometry) -> int:

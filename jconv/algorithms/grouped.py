@@ -30,17 +30,7 @@ MAX_COLUMNS = 32
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """One dense convolution per group, concatenated."""
-    g = geometry
-
-    def compute(x: jax.Array, kernel: jax.Array, outputs: int) -> jax.Array:
-        return _for_each_group(g, lambda x, w, g: _dense_forward(x, w, g, outputs, precision), x, kernel)
-
-    outputs = outputs_per_window(g, kernel.shape[2] // g.groups)
-    if outputs == 1:
-        return compute(x, kernel, 1)
-    return finite.make_local(
-        lambda x, kernel: compute(x, kernel, outputs), lambda x, kernel: compute(x, kernel, 1), x, kernel, g
-    )
+    return _correlate(x, kernel, geometry, precision)
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
@@ -48,7 +38,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     g = geometry
     if g.stride == 1:
         operand, forward_geometry = input_gradient_as_forward(y_bar, g)
-        return forward(operand, transpose_kernel(kernel, g), forward_geometry, precision)
+        return _correlate(operand, transpose_kernel(kernel, g), forward_geometry, precision)
     return _for_each_group(g, lambda y, w, g: lax.input_gradient(y, w, g, precision), y_bar, kernel)
 
 
@@ -68,6 +58,20 @@ def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precisio
 
     kernel_bar = jax.lax.scan(step, None, (rows, columns), unroll=2)[1]
     return kernel_bar.transpose(2, 1, 0, 3).reshape(g.kernel_size, x.shape[-1] // g.groups, y_bar.shape[-1])
+
+
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The cross-correlation that both the forward pass and the input gradient compute."""
+
+    def compute(x: jax.Array, kernel: jax.Array, outputs: int) -> jax.Array:
+        return _for_each_group(g, lambda x, w, g: _dense_forward(x, w, g, outputs, precision), x, kernel)
+
+    outputs = outputs_per_window(g, kernel.shape[2] // g.groups)
+    if outputs == 1:
+        return compute(x, kernel, 1)
+    return finite.make_local(
+        lambda x, kernel: compute(x, kernel, outputs), lambda x, kernel: compute(x, kernel, 1), x, kernel, g
+    )
 
 
 def outputs_per_window(g: Geometry, out_per_group: int) -> int:

@@ -27,7 +27,22 @@ MAX_COLUMNS = 32
 
 def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
     """One dense convolution over blocks per group; with dilation, `shifts`."""
-    g = geometry
+    return _correlate(x, kernel, geometry, precision)
+
+
+def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """The forward pass of the dilated `y_bar` with the transposed kernel."""
+    operand, forward_geometry = input_gradient_as_forward(y_bar, geometry)
+    return _correlate(operand, transpose_kernel(kernel, geometry), forward_geometry, precision)
+
+
+def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
+    """Uses `shifts`. Matrix products of the samples and cotangents of a block were slower for every kernel tried."""
+    return shifts.kernel_gradient(x, y_bar, geometry, precision)
+
+
+def _correlate(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
+    """The cross-correlation that both the forward pass and the input gradient compute."""
     if g.dilation > 1:
         return shifts.forward(x, kernel, g, precision)
     return finite.make_local(
@@ -37,17 +52,6 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
         kernel,
         g,
     )
-
-
-def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """The forward pass of the dilated `y_bar` with the transposed kernel."""
-    operand, forward_geometry = input_gradient_as_forward(y_bar, geometry)
-    return forward(operand, transpose_kernel(kernel, geometry), forward_geometry, precision)
-
-
-def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """Uses `shifts`. Matrix products of the samples and cotangents of a block were slower for every kernel tried."""
-    return shifts.kernel_gradient(x, y_bar, geometry, precision)
 
 
 def _forward_over_blocks(x: jax.Array, kernel: jax.Array, g: Geometry, precision: Any) -> jax.Array:
