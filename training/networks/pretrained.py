@@ -102,7 +102,7 @@ def without_randomness(value: Any) -> Any:
 
 
 def _training(path: str, learning_rate: float | None, new_optimizer: str | None) -> tuple[Training, str]:
-    """The training options, and what the user is told about them."""
+    """The training options, and a description of them for the user."""
     if new_optimizer is None:
         try:
             training = jconv.keras.load_training(path, learning_rate=learning_rate)
