@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from training.data import archives
+
 from .shared import command, markdown
 from .shared.machine import cores, describe, machine_line
 from .shared.timing import once
@@ -132,8 +134,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def packaged() -> list[str]:
     """The data sets for classification inside aeon's package."""
     from aeon.datasets import tsc_datasets
-
-    from training.data import archives
 
     return [name for name in archives.packaged() if name in {*tsc_datasets.univariate, *tsc_datasets.multivariate}]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.export
 import numpy as np
 
 from .arrays import Array
@@ -95,8 +96,6 @@ def exported(network: Trained) -> bytes:
     Raises `UserError` without the package flatbuffers, which JAX needs to write it.
     """
     require(EXTRA, "flatbuffers")
-    import jax.export
-
     length, channels = network.shape
     model = trained.model_for(network, length)
     dtype = jax.tree.leaves(network.params)[0].dtype

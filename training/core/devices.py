@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -120,8 +121,6 @@ def to_host(array: jax.Array) -> Array:
     """The complete array in NumPy, even if it is sharded over several processes."""
     if array.is_fully_addressable or array.is_fully_replicated:
         return np.asarray(array)
-    from jax.experimental.multihost_utils import process_allgather
-
     return np.asarray(process_allgather(array, tiled=True))
 
 
