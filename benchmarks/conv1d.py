@@ -54,7 +54,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     if args.inline:
         compute_inline()
     device = machine.use_device(args.device)
-    settings = measure.Settings(args.repeats, patience=args.patience)
+    settings = measure.Repetitions(args.repeats, patience=args.patience)
     if args.quick:
         settings = settings._replace(repeats=min(args.repeats, QUICK_REPEATS), budget=QUICK_BUDGET)
     found, missing = other_libraries.find(args.device, cores())

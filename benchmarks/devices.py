@@ -86,7 +86,7 @@ def by_lax(task: Task) -> Task:
     return task._replace(model=replace(task.model, nodes=tuple(nodes)))
 
 
-class Network(NamedTuple):
+class ShardedNetwork(NamedTuple):
     """A network: `task(count)` is its task for `count` devices.
 
     With `shards_length` the length is sharded instead of the batch; with `single` only one device is measured.
@@ -98,10 +98,10 @@ class Network(NamedTuple):
 
 
 NETWORKS = {
-    "FCN, batch": Network(fcn_task),
-    "FCN, by lax": Network(lambda count: by_lax(fcn_task(count)), single=True),
-    "U-Net, length": Network(unet_task, shards_length=True),
-    "U-Net, by lax": Network(lambda count: by_lax(unet_task(count)), shards_length=True, single=True),
+    "FCN, batch": ShardedNetwork(fcn_task),
+    "FCN, by lax": ShardedNetwork(lambda count: by_lax(fcn_task(count)), single=True),
+    "U-Net, length": ShardedNetwork(unet_task, shards_length=True),
+    "U-Net, by lax": ShardedNetwork(lambda count: by_lax(unet_task(count)), shards_length=True, single=True),
 }
 
 

@@ -36,7 +36,7 @@ DISK = "64m"
 SPARE_CHECKPOINTS = 4
 
 
-class Trial(NamedTuple):
+class KilledRun(NamedTuple):
     """When a run was killed, the epoch of its newest checkpoint then, and the files that differ after it was resumed.
 
     `before` is the newest checkpoint when the disk was filled, and `failed` counts the writes that the run
@@ -95,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> Trial:
+def _trial(work: Path, run: Path, training: Sequence[str], seconds: float) -> KilledRun:
     with _running(run, training, work) as process, suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
-    return _resumed(work, run, training, Trial(seconds, _newest(run), ()))
+    return _resumed(work, run, training, KilledRun(seconds, _newest(run), ()))
 
 
 def _fill(filler: Path, spare: int) -> None:
@@ -116,7 +116,9 @@ def _fill(filler: Path, spare: int) -> None:
                     raise
 
 
-def _full_disk_trial(work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int) -> Trial:
+def _full_disk_trial(
+    work: Path, run: Path, training: Sequence[str], moments: tuple[float, float], spare: int
+) -> KilledRun:
     """A trial in which the disk is filled, except for `spare` bytes, at the first of the two moments."""
     filled, killed = moments
     filler, log = run.with_name("filler"), work / "log"
@@ -129,7 +131,7 @@ def _full_disk_trial(work: Path, run: Path, training: Sequence[str], moments: tu
             process.wait(killed - filled)
     filler.unlink()
     failed = log.read_text(errors="replace").count("could not be written")
-    trial = _resumed(work, run, training, Trial(killed, _newest(run), (), before, failed))
+    trial = _resumed(work, run, training, KilledRun(killed, _newest(run), (), before, failed))
     shutil.rmtree(run)
     return trial
 
@@ -150,7 +152,7 @@ def _newest(run: Path) -> int:
     return max((int(path.name) for path in (run / "checkpoints").glob("*") if path.name.isdecimal()), default=0)
 
 
-def _resumed(work: Path, run: Path, training: Sequence[str], trial: Trial) -> Trial:
+def _resumed(work: Path, run: Path, training: Sequence[str], trial: KilledRun) -> KilledRun:
     """The trial, with the files that differ after the run has been resumed."""
     with _running(run, [*training, "--resume"], work) as process:
         if code := process.wait():
@@ -179,7 +181,7 @@ def _begin(run: Path, training: Sequence[str], work: Path, errors: Any = None) -
     return subprocess.Popen([*fit, *training], stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | cache)
 
 
-def _describe(trial: Trial) -> str:
+def _describe(trial: KilledRun) -> str:
     end = f"DIFFERENT: {', '.join(trial.different)}" if trial.different else "the same"
     end = f"OLDER CHECKPOINT, {end}" if trial.epochs < trial.before else end
     full = f"full after epoch {trial.before:3}, {trial.failed} writes failed, " if trial.before or trial.failed else ""

@@ -62,7 +62,7 @@ A side whose package is not installed is left out, and so is one that cannot com
 results that differ or a side of JAX that fails, 2 a mistake in an option."""
 
 
-class Row(NamedTuple):
+class NetworkRow(NamedTuple):
     """A program of a network for a batch size."""
 
     network: str
@@ -74,11 +74,11 @@ Times = dict[str, list[float]]
 """Milliseconds of calls, by side."""
 
 
-Check = Callable[[Row, dict[str, Any]], None]
+Check = Callable[[NetworkRow, dict[str, Any]], None]
 """Raises `ArithmeticError` for results, by side, that differ."""
 
 
-def check_equal(row: Row, results: dict[str, Any], tolerance: float = TOLERANCE) -> None:
+def check_equal(row: NetworkRow, results: dict[str, Any], tolerance: float = TOLERANCE) -> None:
     """A `Check`: results deviate from the first side's by less than `tolerance` of their scale."""
     first, *_ = results.values()
     for name, result in results.items():
@@ -91,9 +91,9 @@ def check_equal(row: Row, results: dict[str, Any], tolerance: float = TOLERANCE)
 
 def measure(
     network: Any, sides: Sequence[Side], programs: Sequence[str], rounds: int, seconds: float
-) -> dict[Row, Times]:
+) -> dict[NetworkRow, Times]:
     """The times of a network; see `measure_rows`."""
-    rows = [Row(network.name, program, batch) for program in programs for batch in network.batches]
+    rows = [NetworkRow(network.name, program, batch) for program in programs for batch in network.batches]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "network.keras")
         network.model().save(file)
@@ -101,8 +101,13 @@ def measure(
 
 
 def measure_rows(
-    rows: Sequence[Row], sides: Sequence[Side], argument: Any, rounds: int, seconds: float, check: Check = check_equal
-) -> dict[Row, Times]:
+    rows: Sequence[NetworkRow],
+    sides: Sequence[Side],
+    argument: Any,
+    rounds: int,
+    seconds: float,
+    check: Check = check_equal,
+) -> dict[NetworkRow, Times]:
     """The times of rows that all sides compute from one argument.
 
     Raises `WorkerError` for a side of JAX that fails, and what `check` raises; another side that fails is left out.
@@ -112,7 +117,7 @@ def measure_rows(
         for side in sides:
             workers[side.name] = Worker(side, argument)
             stack.callback(workers[side.name].close)
-        found: dict[Row, Times] = {row: {side: [] for side in _computed_by(row, workers, check)} for row in rows}
+        found: dict[NetworkRow, Times] = {row: {side: [] for side in _computed_by(row, workers, check)} for row in rows}
         for turn in range(rounds):
             for row, times in found.items():
                 for name in rotated(list(times), turn):
@@ -122,7 +127,7 @@ def measure_rows(
     return found
 
 
-def _computed_by(row: Row, workers: dict[str, Worker], check: Check) -> list[str]:
+def _computed_by(row: NetworkRow, workers: dict[str, Worker], check: Check) -> list[str]:
     """The sides that compute a row, after the check of their results."""
     results: dict[str, Any] = {}
     for name, worker in workers.items():
@@ -142,7 +147,7 @@ def _computed_by(row: Row, workers: dict[str, Worker], check: Check) -> list[str
     return list(results)
 
 
-def table(found: dict[Row, Times]) -> str:
+def table(found: dict[NetworkRow, Times]) -> str:
     """A Markdown table: milliseconds per call of jconv, and the times of the other sides relative to it."""
     names = measured_names((side.name for side in SIDES), found.values())
     heads = ["network", "program", "batch", f"ms, {JCONV}", *(f"{name} / jconv" for name in names[1:])]
@@ -153,7 +158,7 @@ def table(found: dict[Row, Times]) -> str:
     return markdown.table(heads, rows)
 
 
-def summary(found: dict[Row, Times]) -> list[str]:
+def summary(found: dict[NetworkRow, Times]) -> list[str]:
     """A line for each program: the geometric mean and the smallest of the ratios to Keras under `jax.jit`."""
     lines = []
     for program in (FORWARD, STEP):
@@ -177,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> None:
     print_conditions()
-    found: dict[Row, Times] = {}
+    found: dict[NetworkRow, Times] = {}
     for network in options.networks:
         own = measure(network, options.sides, options.programs, options.rounds, options.seconds)
         found |= own
@@ -193,7 +198,7 @@ def print_conditions() -> None:
     print(f"{cores()} threads, Python {platform.python_version()}, {versions}", flush=True)
 
 
-def write(path: Path | None, found: dict[Row, Times]) -> None:
+def write(path: Path | None, found: dict[NetworkRow, Times]) -> None:
     """Write the file of `--json`, if it is given."""
     if path:
         rows = [{**row._asdict(), "milliseconds": times} for row, times in found.items()]

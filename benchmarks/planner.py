@@ -61,7 +61,7 @@ SMOOTH, LINEAR, NOISE, FAR = 10.0, 1.0, 0.03, 20.0
 """Parameters of the interpolation: length scale, weight of the linear part, noise, and the largest ratio of times."""
 
 
-class Row(NamedTuple):
+class TimedOperation(NamedTuple):
     """One operation of one convolution, and milliseconds by algorithm."""
 
     sizes: Sizes
@@ -69,7 +69,7 @@ class Row(NamedTuple):
     times: dict[str, float]
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[TimedOperation]:
     """The rows of a table. Raises `UserError` for a file that is not one."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -79,10 +79,10 @@ def read(path: Path) -> list[Row]:
         raise UserError(f"{path}: not a table of measured times: {error!r}") from None
 
 
-def _row(line: dict[str, str]) -> Row:
+def _row(line: dict[str, str]) -> TimedOperation:
     batch, in_channels, out_channels, *integers = (int(line[name]) for name in NUMBERS)
     times = {name: float(line[name]) for name in ALGORITHMS if line.get(name)}
-    return Row(Sizes(Geometry(*integers), batch, in_channels, out_channels), line["operation"], times)
+    return TimedOperation(Sizes(Geometry(*integers), batch, in_channels, out_channels), line["operation"], times)
 
 
 def draw(random: np.random.Generator) -> Sizes:
@@ -114,7 +114,7 @@ def draw(random: np.random.Generator) -> Sizes:
             return sizes
 
 
-def time_algorithms(row: Row, names: list[str]) -> Row:
+def time_algorithms(row: TimedOperation, names: list[str]) -> TimedOperation:
     """The row with the milliseconds of the named algorithms: medians, or the time of an algorithm's only call."""
     x, kernel, y = _shapes(row.sizes)
     shapes = {"forward": (x, kernel), "input_gradient": (y, kernel), "kernel_gradient": (x, y)}[row.operation]
@@ -143,7 +143,7 @@ def time_algorithms(row: Row, names: list[str]) -> Row:
     return row._replace(times={name: float(f"{ms:.4g}") for name, ms in times.items()})
 
 
-def operation_function(row: Row, algorithm: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def operation_function(row: TimedOperation, algorithm: str) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The operation as a function of its two operands, with the named algorithm."""
     x, kernel, _ = _shapes(row.sizes)
     g = row.sizes.geometry
@@ -176,7 +176,7 @@ def _repeat(run: Callable[..., jax.Array], a: jax.Array, *others: jax.Array) -> 
     return results
 
 
-def promising_algorithms(row: Row, rows: Sequence[Row], random: np.random.Generator) -> list[str]:
+def promising_algorithms(row: TimedOperation, rows: Sequence[TimedOperation], random: np.random.Generator) -> list[str]:
     """The algorithms within `HOPELESS` times the fastest one's time for this operation.
 
     If the row has no times, they are those within this ratio for one of the four most similar geometries. One in ten of
@@ -227,12 +227,12 @@ def measure(options: argparse.Namespace) -> None:
             file.flush()
 
 
-def _drawn(random: np.random.Generator) -> list[Row]:
+def _drawn(random: np.random.Generator) -> list[TimedOperation]:
     sizes = draw(random)
-    return [Row(sizes, operation, {}) for operation in OPERATIONS]
+    return [TimedOperation(sizes, operation, {}) for operation in OPERATIONS]
 
 
-def logarithms(rows: Sequence[Row]) -> np.ndarray:
+def logarithms(rows: Sequence[TimedOperation]) -> np.ndarray:
     """The features of the trees, as logarithms."""
     return np.log2([list(features(row.sizes).values()) for row in rows])
 
@@ -246,10 +246,10 @@ def learn(options: argparse.Namespace) -> None:
     save_trees(options.processor, options.cores, trees)
 
 
-def learn_tree(rows: Sequence[Row]) -> Any:
+def learn_tree(rows: Sequence[TimedOperation]) -> Any:
     """Learn the tree of one operation from its rows, and from `DRAWN` more geometries with interpolated times."""
     random = np.random.default_rng(0)
-    drawn = [Row(draw(random), rows[0].operation, {}) for _ in range(DRAWN)]
+    drawn = [TimedOperation(draw(random), rows[0].operation, {}) for _ in range(DRAWN)]
     every = [*rows, *drawn]
     names = sorted({name for row in rows for name in row.times})
     times = interpolate(rows, drawn, names)
@@ -271,7 +271,7 @@ def learn_tree(rows: Sequence[Row]) -> Any:
     return as_json(grow_tree(logarithms(every), costs, list(features(rows[0].sizes))))
 
 
-def interpolate(rows: Sequence[Row], drawn: Sequence[Row], names: Sequence[str]) -> np.ndarray:
+def interpolate(rows: Sequence[TimedOperation], drawn: Sequence[TimedOperation], names: Sequence[str]) -> np.ndarray:
     """Logarithms of the times of all geometries, by a Gaussian process whose covariance is linear plus smooth."""
     times = np.log([[row.times.get(name, HOPELESS * min(row.times.values())) for name in names] for row in rows])
     times = np.minimum(times, times.min(1, keepdims=True) + math.log(FAR))
@@ -280,7 +280,7 @@ def interpolate(rows: Sequence[Row], drawn: Sequence[Row], names: Sequence[str])
     return np.concatenate([times, mean + _covariance(_coordinates(drawn), known) @ weights])
 
 
-def _coordinates(rows: Sequence[Row]) -> np.ndarray:
+def _coordinates(rows: Sequence[TimedOperation]) -> np.ndarray:
     sizes = [(s.batch, s.in_per_group, s.out_per_group, s.geometry) for s, *_ in rows]
     x = np.log2([(*s, g.out_length, g.groups, g.kernel_size, g.stride, g.dilation) for *s, g in sizes])
     return np.hstack([x, 2 * (x[:, 1:] == 0)])

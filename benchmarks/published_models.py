@@ -26,7 +26,7 @@ from training.errors import UserError
 from training.options.types import whole
 
 from . import networks
-from .networks import JCONV, KERAS, Check, Row, Times, check_equal, measure_rows
+from .networks import JCONV, KERAS, Check, NetworkRow, Times, check_equal, measure_rows
 from .published import fetching, manifest
 from .published.ensembles import EQUAL, MIXED, PEPTIDES, PROGRAMS, PROJECTS, score, variants
 from .shared import command, markdown
@@ -53,10 +53,10 @@ A side whose package is not installed is left out. Exit codes: 0 done, 1 results
 fetched or a side of JAX that fails, 2 a mistake in an option."""
 
 
-def check(scores: dict[Row, list[float]]) -> Check:
+def check(scores: dict[NetworkRow, list[float]]) -> Check:
     """A `Check` that also keeps the scores of variants."""
 
-    def checked(row: Row, results: dict[str, Any]) -> None:
+    def checked(row: NetworkRow, results: dict[str, Any]) -> None:
         check_equal(row, results, TOLERANCE)
         if row.program != PEPTIDES:
             y = results[JCONV][0]
@@ -66,7 +66,7 @@ def check(scores: dict[Row, list[float]]) -> Check:
     return checked
 
 
-def table(found: dict[Row, Times]) -> str:
+def table(found: dict[NetworkRow, Times]) -> str:
     """A Markdown table: variants or peptides per second of each side, and jconv's rate relative to the other sides."""
     names = measured_names((side.name for side in SIDES), found.values())
     heads = ["package", "batch", *(f"{name}, per second" for name in names), *(f"jconv / {n}" for n in names[1:])]
@@ -79,7 +79,7 @@ def table(found: dict[Row, Times]) -> str:
     return markdown.table(heads, rows)
 
 
-def _batch(row: Row) -> str:
+def _batch(row: NetworkRow) -> str:
     if row.program == PEPTIDES:
         return f"{row.batch:,} peptides"
     lengths = [length for variant in variants(row.program, row.batch) for length in variant.lengths]
@@ -94,8 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> None:
     networks.print_conditions()
-    found: dict[Row, Times] = {}
-    scores: dict[Row, list[float]] = {}
+    found: dict[NetworkRow, Times] = {}
+    scores: dict[NetworkRow, list[float]] = {}
     for network, project in PROJECTS.items():
         rows = [row for row in options.rows if row.network == network]
         if rows:
@@ -133,7 +133,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     fetching.add_options(parser)
     options = networks.parse_common(parser, SIDES, arguments)
     programs = [options.program] if options.program else list(PROGRAMS)
-    options.rows = [Row(PROGRAMS[program], program, options.batch or BATCHES[program]) for program in programs]
+    options.rows = [NetworkRow(PROGRAMS[program], program, options.batch or BATCHES[program]) for program in programs]
     return options
 
 

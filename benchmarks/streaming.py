@@ -25,8 +25,8 @@ from .shared.allocator import keep_memory
 from .shared.machine import cores, describe, versions_line
 from .shared.results import deviation
 from .shared.timing import Timing, compute_inline, measured_names, medians, once
-from .streams.networks import Array, Network, networks
-from .streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, Step, missing, truth
+from .streams.networks import Array, StreamedNetwork, networks
+from .streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Step, StreamSide, missing, truth
 
 TOLERANCE = 1e-5
 
@@ -43,10 +43,10 @@ window; memory must not grow. Exit codes: 0 done, 1 a result that differs from t
 an option."""
 
 
-class Row(NamedTuple):
+class StreamRow(NamedTuple):
     """What is measured: `sessions` sessions that step together, by `chunk` samples each."""
 
-    network: Network
+    network: StreamedNetwork
     sessions: int
     chunk: int
 
@@ -61,14 +61,14 @@ class Row(NamedTuple):
         return 20 if self.sessions == 1 else 1
 
 
-def rows(sessions: int | None = None, network: str = "") -> list[Row]:
+def rows(sessions: int | None = None, network: str = "") -> list[StreamRow]:
     """The rows: one session with chunks of 1 and 64 samples, and a thousand sessions with one sample."""
     kinds = [(1, 1), (1, 64), (1000, 1)]
     chosen = [kind for kind in kinds if sessions in (None, kind[0])]
-    return [Row(net, *kind) for net in networks() if network in net.name for kind in chosen]
+    return [StreamRow(net, *kind) for net in networks() if network in net.name for kind in chosen]
 
 
-def sides(row: Row) -> list[Side]:
+def sides(row: StreamRow) -> list[StreamSide]:
     """The installed sides, without the window for many sessions, and without matrix products for depthwise networks."""
     lacking = missing(SIDES)
     if row.sessions > 1:
@@ -78,7 +78,7 @@ def sides(row: Row) -> list[Side]:
     return [side for side in SIDES if side.needs not in lacking and side.name not in lacking]
 
 
-def check(row: Row, side: Side) -> None:
+def check(row: StreamRow, side: StreamSide) -> None:
     """Raise `ArithmeticError` if a side that streams deviates from the reference."""
     if not side.streams:
         return
@@ -94,7 +94,7 @@ def check(row: Row, side: Side) -> None:
         raise ArithmeticError(f"{row.name}: {side.name} deviates from the reference by {off:.1e} of its scale")
 
 
-def measure(row: Row, turns: int, budget: float) -> dict[str, Timing]:
+def measure(row: StreamRow, turns: int, budget: float) -> dict[str, Timing]:
     """Milliseconds per step by side."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(row.sessions, row.chunk, row.network.channels)).astype("float32")
@@ -114,7 +114,7 @@ def _turn(step: Step, x: Array, steps: int) -> None:
         step(x)
 
 
-def long(network: Network, samples: int) -> tuple[float, float, int, int]:
+def long(network: StreamedNetwork, samples: int) -> tuple[float, float, int, int]:
     """Stream `samples` samples one by one, in scans of a thousand steps.
 
     Returns the deviation of the last thousand outputs from a recomputed window, relative to their scale, the

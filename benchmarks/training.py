@@ -60,7 +60,7 @@ SIDES = (
 )
 
 
-class Result(NamedTuple):
+class StepTimes(NamedTuple):
     """The measurements of a side: the milliseconds per step of each turn."""
 
     name: str
@@ -73,12 +73,12 @@ class Result(NamedTuple):
         return float(np.median(self.milliseconds))
 
 
-def ratios(results: Sequence[Result]) -> list[float]:
+def ratios(results: Sequence[StepTimes]) -> list[float]:
     """Each side's median divided by the first side's."""
     return [result.median / results[0].median for result in results]
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[StepTimes]) -> str:
     """The results as a Markdown table, with ratios to the first side."""
     rows = []
     for result, ratio in zip(results, ratios(results), strict=True):
@@ -139,7 +139,8 @@ def _compare(options: argparse.Namespace) -> None:
         epochs = options.steps and options.steps // fcn.BATCHES
         _, measured = measure_epochs(workers, options.rounds, SECONDS, epochs)
     results = [
-        Result(name, started[name]["version"], [ms / fcn.BATCHES for ms in values]) for name, values in measured.items()
+        StepTimes(name, started[name]["version"], [ms / fcn.BATCHES for ms in values])
+        for name, values in measured.items()
     ]
     print(f"\nbatch size {options.batch_size}, {cores()} threads, Python {platform.python_version()}\n")
     print(table(results))

@@ -33,7 +33,7 @@ from training.run import run_folder
 
 from .shared import command, markdown
 from .shared.machine import cores, describe, versions_line
-from .trainers.ucr_run import PROTOCOL, SIDE, Run
+from .trainers.ucr_run import PROTOCOL, SIDE, UcrRun
 from .trainers.workers import answers
 
 # Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for data sets added to the
@@ -109,10 +109,11 @@ def _run(options: argparse.Namespace) -> None:
         load(data)
     _write(options.json, machine, runs.values(), cells(runs, wanted))
     questions = [
-        {**dict(zip(Run._fields, key, strict=False)), "unfinished": _unfinished(options.json, key)} for key in missing
+        {**dict(zip(UcrRun._fields, key, strict=False)), "unfinished": _unfinished(options.json, key)}
+        for key in missing
     ]
     with closing(answers(SIDE, questions, options.processes or min(cores(), len(wanted)))) as coming:
-        for own in (Run(**answer) for answer in coming):
+        for own in (UcrRun(**answer) for answer in coming):
             runs[own.key] = own
             print(f"{own.data} {own.network}, seed {own.seed}: {own.accuracy:.1f} ({own.seconds:,.0f} s)", flush=True)
             _write(options.json, machine, runs.values(), cells(runs, wanted))
@@ -121,9 +122,9 @@ def _run(options: argparse.Namespace) -> None:
     print("\n" + table(cells(runs, wanted)))
 
 
-def cells(runs: Mapping[RunKey, Run], wanted: Sequence[RunKey]) -> list[Cell]:
+def cells(runs: Mapping[RunKey, UcrRun], wanted: Sequence[RunKey]) -> list[Cell]:
     """The finished runs among the wanted ones, by data set and network."""
-    found: dict[tuple[str, str], list[Run]] = {}
+    found: dict[tuple[str, str], list[UcrRun]] = {}
     for key in wanted:
         if key in runs:
             found.setdefault(key[:2], []).append(runs[key])
@@ -149,17 +150,17 @@ def _unfinished(file: Path | None, key: RunKey) -> str | None:
     return file and str(file.absolute().with_suffix(".unfinished") / "-".join(map(str, key)))
 
 
-def _read(file: Path | None) -> list[Run]:
+def _read(file: Path | None) -> list[UcrRun]:
     """The runs in a file that `--json` wrote; empty if there is no file."""
     if file is None or not file.exists():
         return []
     try:
-        return [Run(**run) for run in json.loads(file.read_text())["runs"]]
+        return [UcrRun(**run) for run in json.loads(file.read_text())["runs"]]
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"--json {file}: must be a file that this command wrote, or none") from None
 
 
-def _write(file: Path | None, machine: dict[str, Any], runs: Iterable[Run], found: Sequence[Cell]) -> None:
+def _write(file: Path | None, machine: dict[str, Any], runs: Iterable[UcrRun], found: Sequence[Cell]) -> None:
     if file is None:
         return
     content = {"machine": machine, "cells": [cell._asdict() for cell in found], "runs": [run._asdict() for run in runs]}

@@ -50,7 +50,7 @@ Exit codes: 0 every file does what the manifest expects, 1 a file that could not
 mistake in an option or the manifest."""
 
 
-class Result(NamedTuple):
+class TrialResult(NamedTuple):
     """A file, the result of its trial, and the `problem` that `judge` finds."""
 
     published: Published
@@ -76,16 +76,16 @@ def judge(published: Published, trial: Trial) -> str:
     return ""
 
 
-def table(results: Sequence[Result]) -> str:
+def table(results: Sequence[TrialResult]) -> str:
     """A Markdown table with a row for each project and one for all."""
-    projects: dict[str, list[Result]] = {}
+    projects: dict[str, list[TrialResult]] = {}
     for result in results:
         projects.setdefault(result.published.project, []).append(result)
     rows = [_row(project, projects[project]) for project in sorted(projects, key=str.lower)]
     return markdown.table(COLUMNS, [*rows, _row(f"**all {len(projects)}**", results, is_total=True)])
 
 
-def _row(name: str, results: Sequence[Result], is_total: bool = False) -> list[Any]:
+def _row(name: str, results: Sequence[TrialResult], is_total: bool = False) -> list[Any]:
     trials = [result.trial for result in results]
     loaded = [trial for trial in trials if trial.load_ms is not None]
     compared = [trial for trial in loaded if trial.deviation is not None]
@@ -134,13 +134,13 @@ def _chosen_files(options: argparse.Namespace) -> list[Published]:
 
 def _census(options: argparse.Namespace, files: list[Published], recorded: dict[str, Recorded]) -> int:
     paths, missing = _fetched(options, files)
-    results: list[Result] = []
+    results: list[TrialResult] = []
     with TrialProcess() as process:
         for published in files:
             if published.sha256 in missing:
                 continue
             trial = process.run(paths[published.sha256], published.supplied, recorded.get(published.sha256))
-            results.append(Result(published, trial, judge(published, trial)))
+            results.append(TrialResult(published, trial, judge(published, trial)))
             print(f"{published.project} {published.path}: {_describe(results[-1])}", file=sys.stderr, flush=True)
     if results:
         print(table(results))
@@ -156,7 +156,7 @@ def _census(options: argparse.Namespace, files: list[Published], recorded: dict[
     return int(bool(missing) or any(result.problem for result in results))
 
 
-def _describe(result: Result) -> str:
+def _describe(result: TrialResult) -> str:
     trial = result.trial
     if result.problem or trial.is_refused:
         return result.problem or "refused as expected"

@@ -41,7 +41,7 @@ NAIVE_FLOPS, DEPTHWISE_PENALTY = 1e9, 30
 depthwise rows the ratio to the time outside of a loop."""
 
 
-class Settings(NamedTuple):
+class Repetitions(NamedTuple):
     """The most timings of a program, the seconds for a program, and the longest call to wait for in seconds."""
 
     repeats: int = 31
@@ -52,7 +52,7 @@ class Settings(NamedTuple):
 class Bench:
     """The measurement of a row: its operands, expected results, and the times so far."""
 
-    def __init__(self, row: Row, settings: Settings, libraries: Mapping[str, Library]):
+    def __init__(self, row: Row, settings: Repetitions, libraries: Mapping[str, Library]):
         self.row, self.settings, self.libraries = row, settings, libraries
         self.operands = operands(row)
         self.expected = truth.expected(row, self.operands)
@@ -99,7 +99,7 @@ class Bench:
             self.y_size = float(np.square(program.read(result)[0], dtype=np.float64).mean())
 
 
-def measure(row: Row, libraries: Mapping[str, Library], settings: Settings, ceilings: Ceilings) -> dict[str, Any]:
+def measure(row: Row, libraries: Mapping[str, Library], settings: Repetitions, ceilings: Ceilings) -> dict[str, Any]:
     """The results of one row, as in the JSON file; times of a scan are per step."""
     bench = Bench(row, settings, libraries)
     _measure_outside_loops(bench)

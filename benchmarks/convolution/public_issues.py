@@ -19,7 +19,7 @@ from ..shared.timing import Call
 from ..trainers.workers import Side, Worker
 from . import truth
 from .jax_sides import CONVOLUTIONS, Convolution, compiled, forward_program, gradient_scan
-from .measure import Settings
+from .measure import Repetitions
 from .programs import JCONV, LAX
 from .rows import Row, operands
 from .tables import number, times_as_large
@@ -64,7 +64,7 @@ def issues(device: str) -> list[Issue]:
     ]
 
 
-def run(settings: Settings, device: str) -> list[dict[str, Any]]:
+def run(settings: Repetitions, device: str) -> list[dict[str, Any]]:
     """Measure and print every issue. Returns the content of the JSON file."""
     print(markdown.heading(COLUMNS), flush=True)
     found = []
@@ -92,7 +92,7 @@ def line(found: dict[str, Any]) -> str:
     return markdown.row(cells)
 
 
-def _measured(issue: Issue, settings: Settings) -> dict[str, Any]:
+def _measured(issue: Issue, settings: Repetitions) -> dict[str, Any]:
     calls = issue.sides()
     first, results = {}, {}
     for side, call in calls.items():

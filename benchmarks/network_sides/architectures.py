@@ -13,7 +13,7 @@ import keras
 from keras import layers as kl
 
 
-class Network(NamedTuple):
+class KerasNetwork(NamedTuple):
     """A network's name, its builder with the published sizes, and the batches that are measured."""
 
     name: str
@@ -187,16 +187,16 @@ def _head(y: Any) -> Any:
 
 
 NETWORKS = (
-    Network("FCN", fcn, 150, 128),
-    Network("ResNet", resnet, 150, 64),
-    Network("InceptionTime", inception_time, 150, 32),
-    Network("Encoder", encoder, 152, 128),
-    Network("TCN", tcn, 400, 64),
-    Network("WaveNet", wavenet, 1024, 32),
-    Network("U-Net", unet, 512, 16),
-    Network("CNN-LSTM", cnn_lstm, 256, 64),
-    Network("bidirectional LSTM", bidirectional_lstm, 100, 64),
-    Network("separable", separable, 512, 32),
-    Network("attention", attention, 512, 64),
-    Network("SpliceAI", spliceai, 10_101, 32, (1, 4)),
+    KerasNetwork("FCN", fcn, 150, 128),
+    KerasNetwork("ResNet", resnet, 150, 64),
+    KerasNetwork("InceptionTime", inception_time, 150, 32),
+    KerasNetwork("Encoder", encoder, 152, 128),
+    KerasNetwork("TCN", tcn, 400, 64),
+    KerasNetwork("WaveNet", wavenet, 1024, 32),
+    KerasNetwork("U-Net", unet, 512, 16),
+    KerasNetwork("CNN-LSTM", cnn_lstm, 256, 64),
+    KerasNetwork("bidirectional LSTM", bidirectional_lstm, 100, 64),
+    KerasNetwork("separable", separable, 512, 32),
+    KerasNetwork("attention", attention, 512, 64),
+    KerasNetwork("SpliceAI", spliceai, 10_101, 32, (1, 4)),
 )

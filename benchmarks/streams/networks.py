@@ -12,7 +12,7 @@ from jconv.layers import Add, Conv1D, DepthwiseConv1D
 Array = np.ndarray[Any, Any]
 
 
-class Conv(NamedTuple):
+class ConvWeights(NamedTuple):
     """A causal convolution: kernel (kernel_size, in, out), or (kernel_size, channels, 1) for a depthwise one."""
 
     kernel: Array
@@ -22,11 +22,11 @@ class Conv(NamedTuple):
     depthwise: bool = False
 
 
-class Network(NamedTuple):
+class StreamedNetwork(NamedTuple):
     """Blocks of convolutions, one after the other; with `residual` each block's input is added to its output."""
 
     name: str
-    blocks: tuple[tuple[Conv, ...], ...]
+    blocks: tuple[tuple[ConvWeights, ...], ...]
     residual: bool
 
     @property
@@ -62,26 +62,26 @@ class Network(NamedTuple):
         }
 
 
-def _layer(conv: Conv) -> Conv1D | DepthwiseConv1D:
+def _layer(conv: ConvWeights) -> Conv1D | DepthwiseConv1D:
     size, _, out = conv.kernel.shape
     options: dict[str, Any] = {"padding": "causal", "dilation": conv.dilation, "activation": conv.activation}
     return DepthwiseConv1D(size, **options) if conv.depthwise else Conv1D(out, size, **options)
 
 
-def networks() -> list[Network]:
+def networks() -> list[StreamedNetwork]:
     """The three networks, with random arrays."""
     rng = np.random.default_rng(0)
 
-    def conv(size: int, channels: int, out: int, **options: Any) -> Conv:
+    def conv(size: int, channels: int, out: int, **options: Any) -> ConvWeights:
         kernel = rng.normal(size=(size, channels, out)) / np.sqrt(size * channels)
-        return Conv(kernel.astype("float32"), 0.1 * rng.normal(size=out).astype("float32"), **options)
+        return ConvWeights(kernel.astype("float32"), 0.1 * rng.normal(size=out).astype("float32"), **options)
 
     gated = tuple((conv(2, 64, 128, dilation=2**i, activation="glu"), conv(1, 64, 64)) for i in range(10))
     temporal = tuple(tuple(conv(3, 64, 64, dilation=2**i, activation="relu") for _ in range(2)) for i in range(8))
     kernel = rng.normal(size=(4, 2048, 1)).astype("float32")
-    depthwise = Conv(kernel, rng.normal(size=2048).astype("float32"), depthwise=True)
+    depthwise = ConvWeights(kernel, rng.normal(size=2048).astype("float32"), depthwise=True)
     return [
-        Network("WaveNet, 10 dilations, 64 channels", gated, residual=True),
-        Network("TCN, 16 layers of 3 taps, 64 channels", temporal, residual=True),
-        Network("depthwise, 4 taps, 2048 channels", ((depthwise,),), residual=False),
+        StreamedNetwork("WaveNet, 10 dilations, 64 channels", gated, residual=True),
+        StreamedNetwork("TCN, 16 layers of 3 taps, 64 channels", temporal, residual=True),
+        StreamedNetwork("depthwise, 4 taps, 2048 channels", ((depthwise,),), residual=False),
     ]

@@ -12,25 +12,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..shared.machine import cores
-from .networks import Array, Conv, Network
+from .networks import Array, ConvWeights, StreamedNetwork
 
 Step = Callable[[Array], Any]
 """A function with state that returns the outputs for the next chunk (batch, samples, channels)."""
 
 
-class Side(NamedTuple):
+class StreamSide(NamedTuple):
     """A side's name, the function that builds a step from a network, a batch size and a chunk length, and its package.
 
     A side that does not stream is a lower bound of the time.
     """
 
     name: str
-    build: Callable[[Network, int, int], Step]
+    build: Callable[[StreamedNetwork, int, int], Step]
     needs: str | None = None
     streams: bool = True
 
 
-def missing(sides: list[Side]) -> list[str]:
+def missing(sides: list[StreamSide]) -> list[str]:
     """The names of packages that are not installed."""
     return sorted({side.needs for side in sides if side.needs and find_spec(side.needs) is None})
 
@@ -46,7 +46,7 @@ def _stateful(step: Callable[..., Any], params: Any, state: Any) -> Step:
     return call
 
 
-def stream(network: Network, batch: int, chunk: int, form: str = "auto", has_slots: bool = False) -> Step:
+def stream(network: StreamedNetwork, batch: int, chunk: int, form: str = "auto", has_slots: bool = False) -> Step:
     """`Model.stream_step` with the stream donated; with `has_slots`, each row has a slot and all are stepped."""
     model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
     state = model.stream_init(params, {}, (batch,), form=form, chunk=chunk, slots=has_slots)
@@ -55,7 +55,7 @@ def stream(network: Network, batch: int, chunk: int, form: str = "auto", has_slo
     return _stateful(step, params, state)
 
 
-def window(network: Network, batch: int, chunk: int) -> Step:
+def window(network: StreamedNetwork, batch: int, chunk: int) -> Step:
     """Recomputes the complete window for each chunk, by `Model.apply`."""
     model, params = network.model(), jax.tree.map(jnp.asarray, network.params())
     past = jnp.zeros((batch, network.reach - 1, network.channels))
@@ -69,11 +69,11 @@ def window(network: Network, batch: int, chunk: int) -> Step:
     return _stateful(step, params, past)
 
 
-def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
+def sequence_layers(network: StreamedNetwork, batch: int, chunk: int) -> Step:
     """google/sequence-layers with the same arrays and a donated state."""
     import sequence_layers.jax as sl  # pyright: ignore[reportMissingImports]
 
-    def layer(conv: Conv) -> list[Any]:
+    def layer(conv: ConvWeights) -> list[Any]:
         options = {"kernel_size": len(conv.kernel), "dilation_rate": conv.dilation, "padding": "causal_valid"}
         own = (
             sl.DepthwiseConv1D.Config(**options)
@@ -99,7 +99,7 @@ def sequence_layers(network: Network, batch: int, chunk: int) -> Step:
     return _stateful(step, variables, kept)
 
 
-def _filled(variables: Any, network: Network) -> Any:
+def _filled(variables: Any, network: StreamedNetwork) -> Any:
     """The variables with the network's arrays, which have the same order."""
     convs = iter([conv for block in network.blocks for conv in block])
 
@@ -120,7 +120,7 @@ def _number(name: str) -> tuple[str, int]:
     return (stem, int(number)) if number.isdigit() else (name, 0)
 
 
-def torch(network: Network, batch: int, chunk: int) -> Step:
+def torch(network: StreamedNetwork, batch: int, chunk: int) -> Step:
     """PyTorch, with the last samples of each convolution's input concatenated to the chunk."""
     import torch as pt  # pyright: ignore[reportMissingImports]
 
@@ -129,7 +129,7 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
     functional = pt.nn.functional
     after = {"glu": partial(functional.glu, dim=1), "relu": functional.relu, None: lambda y: y}
 
-    def prepared(conv: Conv) -> Any:
+    def prepared(conv: ConvWeights) -> Any:
         # PyTorch's kernel is (out, in, taps), or (channels, 1, taps) for a depthwise convolution.
         kernel = conv.kernel.transpose(1, 2, 0) if conv.depthwise else conv.kernel.transpose(2, 1, 0)
         channels = conv.kernel.shape[1]
@@ -164,7 +164,7 @@ def torch(network: Network, batch: int, chunk: int) -> Step:
     return call
 
 
-def matrix_products(network: Network, batch: int, chunk: int) -> Step:
+def matrix_products(network: StreamedNetwork, batch: int, chunk: int) -> Step:
     """Only the matrix products of a step, one after the other, without buffers and windows.
 
     A lower bound for streams whose matrix products are computed by XLA.
@@ -187,15 +187,15 @@ def matrix_products(network: Network, batch: int, chunk: int) -> Step:
 JCONV, SLOTS, WINDOW = "jconv", "jconv, slots", "window recomputed"
 SEQUENCE_LAYERS, TORCH, PRODUCTS = "sequence-layers", "PyTorch", "matrix products alone"
 SIDES = [
-    Side(JCONV, stream),
-    Side(SLOTS, partial(stream, has_slots=True)),
-    Side(SEQUENCE_LAYERS, sequence_layers, "sequence_layers"),
-    Side(TORCH, torch, "torch"),
-    Side(WINDOW, window),
-    Side(PRODUCTS, matrix_products, streams=False),
+    StreamSide(JCONV, stream),
+    StreamSide(SLOTS, partial(stream, has_slots=True)),
+    StreamSide(SEQUENCE_LAYERS, sequence_layers, "sequence_layers"),
+    StreamSide(TORCH, torch, "torch"),
+    StreamSide(WINDOW, window),
+    StreamSide(PRODUCTS, matrix_products, streams=False),
 ]
 
 
-def truth(network: Network, x: Array) -> Array:
+def truth(network: StreamedNetwork, x: Array) -> Array:
     """The outputs for a complete sequence, by the reference."""
     return np.asarray(network.model().reference(network.params(), {}, x))

@@ -21,7 +21,7 @@ LEARNING_RATE, ADAM_EPSILON = 1e-3, 1e-8
 NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.99
 
 
-class Training(Protocol):
+class Trainer(Protocol):
     """Base class of the sides: the network with the initial params."""
 
     version: str

@@ -35,13 +35,13 @@ class Loop:
         self.epochs: Any = None
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`: two epochs of one step on the first batch."""
+        """See `fcn.Trainer`: two epochs of one step on the first batch."""
         first = self.task._replace(train=self.task.train.at(slice(self.plan.batch_size)))
         epochs = loop.train(first, self.plan, Progress(jax.tree.map(jnp.copy, self.learner), ()))
         return [next(epochs).rows[-1].train_loss for _ in range(2)]
 
     def run(self, epochs: int) -> None:
-        """See `fcn.Training`."""
+        """See `fcn.Trainer`."""
         if self.epochs is None:
             self.epochs = loop.train(self.task, self.plan, Progress(self.learner, ()))
         for progress in islice(self.epochs, epochs):
@@ -73,7 +73,7 @@ class Plain:
         self.one_epoch = jax.jit(partial(_epoch, step, batch_size), donate_argnums=0)
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`."""
+        """See `fcn.Trainer`."""
         losses = []
         for _ in range(2):
             self.learner, loss = self.one_step(self.learner, (self.x[: self.batch_size], self.y[: self.batch_size]))
@@ -81,7 +81,7 @@ class Plain:
         return losses
 
     def run(self, epochs: int) -> None:
-        """See `fcn.Training`."""
+        """See `fcn.Trainer`."""
         for epoch in range(epochs):
             if self.scanned:
                 self.learner, loss = self.one_epoch(self.learner, jax.random.key(epoch), self.x, self.y)
@@ -94,7 +94,7 @@ class Plain:
         jax.block_until_ready(self.learner)
 
 
-SIDES: dict[str, Callable[[int], fcn.Training]] = {
+SIDES: dict[str, Callable[[int], fcn.Trainer]] = {
     "loop": build,
     "lax scanned": partial(Plain, convolution=jax.lax.conv_general_dilated, scanned=True),
     "lax calls": partial(Plain, convolution=jax.lax.conv_general_dilated, scanned=False),

@@ -29,7 +29,7 @@ class Keras:
         )
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`."""
+        """See `fcn.Trainer`."""
         losses = []
         for _ in range(2):
             self.model.reset_metrics()  # the result is a mean since the last reset
@@ -38,7 +38,7 @@ class Keras:
         return losses
 
     def run(self, epochs: int) -> None:
-        """See `fcn.Training`; `fit` fetches the loss of every epoch."""
+        """See `fcn.Trainer`; `fit` fetches the loss of every epoch."""
         given: Any = {"batch_size": self.batch_size, "epochs": epochs, "verbose": 0, "callbacks": [*self.callbacks]}
         self.model.fit(self.x, self.y, **given)
 
@@ -61,4 +61,4 @@ def build(batch_size: int) -> Keras:
     return Keras(model, *fcn.series(batch_size), batch_size)
 
 
-SIDES: dict[str, Callable[[int], fcn.Training]] = {"fit": build}
+SIDES: dict[str, Callable[[int], fcn.Trainer]] = {"fit": build}

@@ -32,11 +32,11 @@ class Torch:
         self.loss = nn.CrossEntropyLoss()
 
     def losses(self) -> list[float]:
-        """See `fcn.Training`."""
+        """See `fcn.Trainer`."""
         return [float(self._step(slice(self.batch_size))) for _ in range(2)]
 
     def run(self, epochs: int) -> None:
-        """See `fcn.Training`."""
+        """See `fcn.Trainer`."""
         for _ in range(epochs):
             loss = torch.zeros(())
             for rows in torch.randperm(len(self.x)).split(self.batch_size):
@@ -51,7 +51,7 @@ class Torch:
         return loss.detach()
 
 
-SIDES: dict[str, Callable[[int], fcn.Training]] = {
+SIDES: dict[str, Callable[[int], fcn.Trainer]] = {
     "eager": partial(Torch, compiled=False),
     "compiled": partial(Torch, compiled=True),
 }

@@ -51,4 +51,4 @@ def _plainly_named(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
     return named, *({plain(name): own for name, own in tree.items()} for tree in trees)
 
 
-SIDES: dict[str, Callable[[Any], fcn.Training]] = {"protocol": build}
+SIDES: dict[str, Callable[[Any], fcn.Trainer]] = {"protocol": build}

@@ -42,4 +42,4 @@ class Protocol(Keras):
         self.callbacks = [halved, best]
 
 
-SIDES: dict[str, Callable[[Any], fcn.Training]] = {"fit": Protocol, "file": partial(Protocol, to_file=True)}
+SIDES: dict[str, Callable[[Any], fcn.Trainer]] = {"fit": Protocol, "file": partial(Protocol, to_file=True)}

@@ -28,7 +28,7 @@ EVERY = Interval(seconds=60.0)
 SIDE = Side("a run", "trainers.ucr_run", "run")
 
 
-class Run(NamedTuple):
+class UcrRun(NamedTuple):
     """A run's data set, network, seed and epochs; test accuracy in percent, lowest training loss, seconds, cores."""
 
     data: str
@@ -53,11 +53,11 @@ class Trainer:
         keep_memory()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """The fields of a `Run`, given its key."""
+        """The fields of a `UcrRun`, given its key."""
         return train(**question)._asdict()
 
 
-def train(data: str, network: str, seed: int, epochs: int, unfinished: str | None = None) -> Run:
+def train(data: str, network: str, seed: int, epochs: int, unfinished: str | None = None) -> UcrRun:
     """Train a network on a data set with a seed, by the protocol except for the number of epochs.
 
     `unfinished` is a folder of checkpoints, from which an interrupted run continues. The seconds are then extrapolated
@@ -83,7 +83,7 @@ def train(data: str, network: str, seed: int, epochs: int, unfinished: str | Non
     score = evaluate(best.params, best.state, loop.to_device(task.test, best))[2]
     loss = min(row.train_loss for row in progress.rows)
     seconds = (time.perf_counter() - began) * epochs / (epochs - first)
-    return Run(data, network, seed, epochs, 100 * float(score), loss, seconds, cores())
+    return UcrRun(data, network, seed, epochs, 100 * float(score), loss, seconds, cores())
 
 
 @lru_cache(1)

@@ -198,7 +198,7 @@ def _build(module: str, key: str, argument: Any) -> Any:
     return side
 
 
-def _answer(training: fcn.Training, question: Mapping[str, Any]) -> dict[str, Any]:
+def _answer(training: fcn.Trainer, question: Mapping[str, Any]) -> dict[str, Any]:
     if "epochs" not in question:
         return {"version": training.version, "losses": training.losses()}
     began = time.perf_counter()

@@ -39,7 +39,7 @@ class Deviation(NamedTuple):
         return not self.value <= self.bound
 
 
-class Row(NamedTuple):
+class NodeDeviations(NamedTuple):
     """The deviations of a node, or of the network's outputs, by column."""
 
     name: str
@@ -77,7 +77,7 @@ def relative_deviation(y: Any, expected: Any) -> float:
     return float(np.max(np.abs(np.subtract(a, b, where=~is_same, out=np.zeros_like(b))), initial=0) / scale)
 
 
-def node_deviations(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) -> list[Row]:
+def node_deviations(model: Model, params: Tree, state: Tree, x: Mapping[str, Any]) -> list[NodeDeviations]:
     """The deviations of each node, in the order of the model.
 
     Each node reads the definition's values, rounded to the type that the network has there, so that errors do not
@@ -94,7 +94,7 @@ def node_deviations(model: Model, params: Tree, state: Tree, x: Mapping[str, Any
             y64 = _apply_layer(_in_float64(node.layer), *map(_to_float64, own), _to_float64(inputs))
         values[node.name] = _round_like(expected, y)
         by_type = {"float32": _deviation(y, expected, _float32_bound(node.layer)), "float64": _deviation(y64, expected)}
-        rows.append(Row(node.name, str(node.layer), by_type))
+        rows.append(NodeDeviations(node.name, str(node.layer), by_type))
     return rows
 
 

@@ -17,7 +17,7 @@ from . import real_keras
 from .arrays import cast_input, read_inputs
 from .deviations import (
     Deviation,
-    Row,
+    NodeDeviations,
     network_bound,
     network_deviations,
     node_deviations,
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         changed = [new.name for new, old in zip(compared.nodes, model.nodes, strict=True) if new != old]
         if changed:
             values = {**x, **compared.reference_values(params, state, x)}
-        network = Row(NETWORK, "", network_deviations(compared, params, state, x, values))
+        network = NodeDeviations(NETWORK, "", network_deviations(compared, params, state, x, values))
     notes = [f"the outputs are saturated and compared before the activation of {', '.join(changed)}"] if changed else []
     if options.keras:
         try:
@@ -93,7 +93,7 @@ def _inputs(options: argparse.Namespace, file: ModelFile) -> dict[str, Any]:
     return x
 
 
-def _report(rows: list[Row], shows_all: bool) -> list[str]:
+def _report(rows: list[NodeDeviations], shows_all: bool) -> list[str]:
     *nodes, network = rows
     columns = [*network.deviations]
     worst = {row.name for column in columns for row in _by_ratio(nodes, column)[:WORST]}
@@ -106,11 +106,11 @@ def _report(rows: list[Row], shows_all: bool) -> list[str]:
     return lines + [_summary(column, _by_ratio(rows, column)[0]) for column in columns]
 
 
-def _by_ratio(rows: list[Row], column: str) -> list[Row]:
+def _by_ratio(rows: list[NodeDeviations], column: str) -> list[NodeDeviations]:
     return sorted(rows, key=lambda row: row.ratio(column), reverse=True)
 
 
-def _summary(column: str, worst: Row) -> str:
+def _summary(column: str, worst: NodeDeviations) -> str:
     deviation = worst.deviations[column]
     relation = f"{'beyond' if deviation.exceeds_bound else 'within'} the bound of {deviation.bound:.0e}"
     return f"{column:<8}worst {deviation.value:.1e}, {relation}: {worst.name}"
@@ -120,7 +120,7 @@ def _cell(deviation: Deviation | None) -> str:
     return "" if deviation is None else f"{deviation.value:.1e}{' !' * deviation.exceeds_bound}"
 
 
-def _to_json(rows: list[Row], note: str) -> dict[str, Any]:
+def _to_json(rows: list[NodeDeviations], note: str) -> dict[str, Any]:
     *nodes, network = (
         {"name": row.name, "layer": row.layer, **{c: _deviation_to_json(d) for c, d in row.deviations.items()}}
         for row in rows

@@ -14,7 +14,7 @@ from .files.hdf5 import Hdf5Arrays
 from .read.file import MAX_BYTES, read_arrays, update_config
 from .read.graph import build
 from .read.loaded_model import BuiltModel, folders_in, put_in_folders
-from .read.parts import Part
+from .read.parts import ModelPart
 from .read.weights import add_arrays, array_shapes
 from .write.config import write_model
 
@@ -51,7 +51,7 @@ def load_weights(
         return read_arrays(root, contents)
 
 
-def _read_by_name(root: Part, contents: Contents, shapes: Mapping[str, Any]) -> tuple[Tree, Tree] | None:
+def _read_by_name(root: ModelPart, contents: Contents, shapes: Mapping[str, Any]) -> tuple[Tree, Tree] | None:
     """The arrays of the file for the layers of `root`, matched by name; None if the arrays of a layer differ."""
     built = _build_with_any(contents, (None, *shapes.values()) if len(shapes) == 1 else (None,))
     if built is None:

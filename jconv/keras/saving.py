@@ -18,7 +18,7 @@ from .files.container import CONFIG, METADATA, WEIGHTS
 from .files.errors import KerasFileError
 from .kinds.table import array_paths
 from .read.loaded_model import restore_folders
-from .read.parts import Part
+from .read.parts import ModelPart
 from .read.weights import array_shapes
 from .write.config import write_model
 
@@ -91,7 +91,7 @@ def save(
     write_file(path, _archive(written.config, data) if is_archive else data)
 
 
-def _arrays(parts: list[Part], stored: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
+def _arrays(parts: list[ModelPart], stored: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     """The arrays, by path in the file; `stored` has the params and state of each layer."""
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     owners: dict[str, str] = {}

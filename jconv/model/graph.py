@@ -167,7 +167,7 @@ class Model(LayerGraph):
         return self._apply_nodes(params, state, x, key, {}, partial(needed.call_part, {}, training))
 
     def _apply_nodes(
-        self, params: Params, state: State, x: Any, key: jax.Array | None, parts: needed.Parts, call: Call
+        self, params: Params, state: State, x: Any, key: jax.Array | None, parts: needed.PartialLayers, call: Call
     ) -> tuple[dict[str, jax.Array], Tree]:
         """Every node's output and the new state, computed by `call`. Values that are read in parts are materialized."""
         self._check_keys(params, state)

@@ -34,7 +34,7 @@ from .nodes import LayerGraph, Node
 Range = tuple[int, int] | None
 
 
-class Part(NamedTuple):
+class PartialLayer(NamedTuple):
     """A layer that computes the samples `span` of a node's output from the samples `reads` of its inputs."""
 
     layer: Layer
@@ -42,11 +42,11 @@ class Part(NamedTuple):
     reads: tuple[Range, ...]
 
 
-Parts = Mapping[str, Part]
+PartialLayers = Mapping[str, PartialLayer]
 
 
 def call_part(
-    parts: Parts,
+    parts: PartialLayers,
     training: bool,
     node: Node,
     arrays: tuple[Any, Any],
@@ -59,7 +59,7 @@ def call_part(
 
 
 def call_part_with_lengths(
-    parts: Parts,
+    parts: PartialLayers,
     training: bool,
     node: Node,
     arrays: tuple[Any, Any],
@@ -83,7 +83,7 @@ def call_part_with_lengths(
     return y, state, None if out is None else _cut_ends(out, -start)
 
 
-def partly_read_nodes(graph: LayerGraph, parts: Parts) -> frozenset[str]:
+def partly_read_nodes(graph: LayerGraph, parts: PartialLayers) -> frozenset[str]:
     """The nodes whose output has several readers, of which at least one reads only a slice of the computed samples.
 
     XLA's CPU compiler computes such a value again for each reader of a slice. In a chain of residual sums, it computes
@@ -107,14 +107,14 @@ def _cut_ends(sequences: Sequences, start: int) -> Sequences:
     return replace(sequences, end=sequences.end - start)
 
 
-def _read(parts: Parts, node: Node, values: Mapping[str, Any]) -> Any:
+def _read(parts: PartialLayers, node: Node, values: Mapping[str, Any]) -> Any:
     reads = parts[node.name].reads if node.name in parts else (None,) * len(node.inputs)
     spans = [parts[name].span if name in parts else None for name in node.inputs]
     read = tuple(_cut(values[name], *cut) for name, *cut in zip(node.inputs, spans, reads, strict=True))
     return read if node.layer.has_several_inputs else read[0]
 
 
-def find_parts(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False) -> Parts:
+def find_parts(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = False) -> PartialLayers:
     """The parts that compute the outputs for inputs `x`; none if no layer drops samples, or if shapes do not fit."""
     if not any(_drops_samples(_unfrozen(node.layer)) for node in graph.nodes):
         return {}
@@ -129,7 +129,7 @@ def find_parts(graph: LayerGraph, x: Any, training: bool, with_lengths: bool = F
     return plan(graph, shapes, training, with_lengths)
 
 
-def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool, with_lengths: bool = False) -> Parts:
+def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool, with_lengths: bool = False) -> PartialLayers:
     """As `find_parts`, for the `shapes` of all inputs and nodes by name.
 
     >>> from jconv import sequential
@@ -139,7 +139,7 @@ def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool, with_leng
     {'cropping1d': None, 'conv1d_1': (10, 90), 'conv1d': (9, 91)}
     """
     wanted: dict[str, Range] = dict.fromkeys(graph.outputs)
-    parts: dict[str, Part] = {}
+    parts: dict[str, PartialLayer] = {}
     for node in reversed(graph.nodes):
         read = tuple(shapes[name] for name in node.inputs)
         part = _part(node.layer, read, shapes[node.name], wanted[node.name], training, with_lengths)
@@ -149,8 +149,10 @@ def plan(graph: LayerGraph, shapes: Mapping[str, Any], training: bool, with_leng
     return parts
 
 
-def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training: bool, with_lengths: bool) -> Part:
-    complete = Part(layer, None, (None,) * len(read))
+def _part(
+    layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training: bool, with_lengths: bool
+) -> PartialLayer:
+    complete = PartialLayer(layer, None, (None,) * len(read))
     inner: Any = _unfrozen(layer)
     if not _is_sequence(read[0]) or (training and isinstance(inner, TRAINING_MIXES)):
         return complete
@@ -158,7 +160,7 @@ def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training
     # With lengths, the layer rejects an index along the length.
     if (index := _single_index(inner)) is not None and not with_lengths:
         start = index % read[0][0]
-        return Part(replace_options(layer, **_with_length_key(inner, 0)), None, ((start, start + 1),))
+        return PartialLayer(replace_options(layer, **_with_length_key(inner, 0)), None, ((start, start + 1),))
     drops = _drops_samples(inner)
     if type(inner) not in rules or not _is_sequence(shape) or not (span or drops):
         return complete
@@ -167,7 +169,7 @@ def _part(layer: Layer, read: tuple[Any, ...], shape: Any, span: Range, training
         return complete
     options, reads = found
     reads = tuple(None if one == (0, full[0]) else one for one, full in zip(reads, read, strict=True))
-    return Part(replace_options(layer, **options) if options else layer, span, reads)
+    return PartialLayer(replace_options(layer, **options) if options else layer, span, reads)
 
 
 def _unfrozen(layer: Layer) -> Layer:

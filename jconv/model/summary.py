@@ -23,7 +23,7 @@ UNKNOWN = "?"
 PLACEHOLDER_SIZE = 5040
 
 
-class Row(NamedTuple):
+class SummaryRow(NamedTuple):
     """A row of the table.
 
     `params` is None for a node that shares its arrays with a node above, `sees` for a receptive field of the complete
@@ -55,19 +55,19 @@ def rows_and_totals(
     state: Mapping[str, Any],
     shapes: Mapping[str, Any],
     batch: int | None,
-) -> tuple[list[Row], Totals]:
+) -> tuple[list[SummaryRow], Totals]:
     """The rows, with algorithms if a `batch` is given, and the totals.
 
     `params` and `state` have arrays or `jax.ShapeDtypeStruct`, and `shapes` the shapes of all inputs and nodes.
     """
     fields = receptive_fields(graph)
-    rows: list[Row] = []
+    rows: list[SummaryRow] = []
     keys: set[str] = set()
     for node in graph.nodes:
         arrays = params.get(node.key, {}), state.get(node.key, {})
         input_shape = node.select(shapes)
         rows.append(
-            Row(
+            SummaryRow(
                 node.name,
                 str(node.layer),
                 node.inputs,

@@ -31,7 +31,7 @@ from benchmarks.shared import allocator, command, machine, markdown, results, ti
 from tests.support.paths import ROOT
 
 TINY = Row("tiny", "grouped", 2, 9, 4, 6, 3, 2, 1, 2, padding="same")
-FAST = measure.Settings(repeats=2, budget=0.01)
+FAST = measure.Repetitions(repeats=2, budget=0.01)
 
 
 def result(name: str, lax: float, own: float, torch: float | None = None, onnx: float | None = None) -> dict[str, Any]:

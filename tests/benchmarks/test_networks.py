@@ -12,9 +12,9 @@ import pytest
 import jconv
 from benchmarks import networks
 from benchmarks.network_sides import jax_sides
-from benchmarks.network_sides.architectures import NETWORKS, Network
+from benchmarks.network_sides.architectures import NETWORKS, KerasNetwork
 from benchmarks.network_sides.side import FORWARD, STEP, examples
-from benchmarks.networks import JCONV, KERAS, SIDES, Row
+from benchmarks.networks import JCONV, KERAS, SIDES, NetworkRow
 
 pytestmark = [
     pytest.mark.slow,
@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 
-def tiny(network: Network) -> Network:
+def tiny(network: KerasNetwork) -> KerasNetwork:
     return network._replace(length=32, filters=8, batches=(2,))
 
 
@@ -30,7 +30,7 @@ def tiny(network: Network) -> Network:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder, kept = tmp_path_factory.mktemp("networks"), {}
 
-    def file(network: Network) -> str:
+    def file(network: KerasNetwork) -> str:
         if network.name not in kept:
             kept[network.name] = str(folder / f"{len(kept)}.keras")
             tiny(network).model().save(kept[network.name])
@@ -41,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.default_cases(4)
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
-def test_jconv_reads_and_computes_every_network(network: Network, files: Any, tmp_path: Path) -> None:
+def test_jconv_reads_and_computes_every_network(network: KerasNetwork, files: Any, tmp_path: Path) -> None:
     ours, theirs = jax_sides.Jconv(files(network)), jax_sides.Keras(files(network))
     assert ours.input_shape == theirs.input_shape
     for program, calls in ((FORWARD, 1), (STEP, 3)):
@@ -79,9 +79,9 @@ def test_the_command_measures_and_writes(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 FOUND = {
-    Row("A", FORWARD, 1): {JCONV: [2.0, 4.0, 9.0], KERAS: [6.0], "ONNX Runtime": [1.0]},
-    Row("B", FORWARD, 64): {JCONV: [1.0], KERAS: [6.0]},
-    Row("A", STEP, 1): {JCONV: [2.0], KERAS: [1.0]},
+    NetworkRow("A", FORWARD, 1): {JCONV: [2.0, 4.0, 9.0], KERAS: [6.0], "ONNX Runtime": [1.0]},
+    NetworkRow("B", FORWARD, 64): {JCONV: [1.0], KERAS: [6.0]},
+    NetworkRow("A", STEP, 1): {JCONV: [2.0], KERAS: [1.0]},
 }
 
 
@@ -120,7 +120,7 @@ class Workers:
 
 
 def test_results_that_differ_and_sides_that_fail(capsys: Any) -> None:
-    row, failed = Row("A", FORWARD, 1), networks.WorkerError("no exporter")
+    row, failed = NetworkRow("A", FORWARD, 1), networks.WorkerError("no exporter")
     workers: Any = Workers({JCONV: [1.0, 2.0], KERAS: [1.0, 2.00001], "ONNX Runtime": failed})
     assert networks._computed_by(row, workers, networks.check_equal) == [JCONV, KERAS]
     assert "left out of A, batch 1: no exporter" in capsys.readouterr().out

@@ -80,15 +80,15 @@ def test_a_short_operation_is_timed_several_times_in_a_row(monkeypatch):
     monkeypatch.setattr(command, "medians", medians)
     for short, count in ((1e9, command.IN_A_ROW), (0.0, 1)):
         monkeypatch.setattr(command, "SHORT", short)
-        times = command.time_algorithms(command.Row(SMALL, "forward", {}), ["lax"]).times
+        times = command.time_algorithms(command.TimedOperation(SMALL, "forward", {}), ["lax"]).times
         assert programs.pop() == {"lax": count} and times == {"lax": 8.0 / count}
 
 
 def test_algorithms_that_were_slow_for_similar_geometries_are_seldom_measured():
     random = np.random.default_rng(0)
     times = {"lax": 1.0, "shifts": 1.1, "matmul": 9.0}
-    rows = [command.Row(SMALL._replace(batch=batch), "forward", times) for batch in range(1, 41)]
-    row = command.Row(SMALL, "forward", {})
+    rows = [command.TimedOperation(SMALL._replace(batch=batch), "forward", times) for batch in range(1, 41)]
+    row = command.TimedOperation(SMALL, "forward", {})
     assert command.promising_algorithms(row, rows[:39], random) == candidates("forward", SMALL)
     found = [command.promising_algorithms(row, rows, random) for _ in range(200)]
     assert all({"lax", "shifts"} <= set(names) for names in found)
@@ -101,7 +101,7 @@ def test_a_learned_tree_chooses_the_fastest_algorithm(tmp_path, monkeypatch):
         for batch in range(1, 21):
             for taps in (2, 3, 16, 17):
                 sizes = SMALL._replace(batch=batch, geometry=Geometry(40, taps))
-                rows.append(command.Row(sizes, operation, {"lax": 1.0, "shifts": 0.5 if taps < 8 else 2.0}))
+                rows.append(command.TimedOperation(sizes, operation, {"lax": 1.0, "shifts": 0.5 if taps < 8 else 2.0}))
     write(tmp_path / "table.csv", rows)
     monkeypatch.setattr(tree, "DATA", tmp_path)
     monkeypatch.setattr(command, "DRAWN", 200)
@@ -119,7 +119,9 @@ def test_choices_are_judged(tmp_path, monkeypatch, capsys):
         algorithm = "shifts"
 
     monkeypatch.setattr(command, "choose", lambda *args, **options: Chosen)
-    first = [command.Row(SMALL, operation, {"lax": 2.0, "shifts": 1.5, "fft": 1.0}) for operation in OPERATIONS]
+    first = [
+        command.TimedOperation(SMALL, operation, {"lax": 2.0, "shifts": 1.5, "fft": 1.0}) for operation in OPERATIONS
+    ]
     again = [row._replace(times={"lax": 3.0, "shifts": 1.5, "fft": 1.0}) for row in first]
     for name, rows in (("first.csv", first), ("again.csv", again)):
         write(tmp_path / name, rows)

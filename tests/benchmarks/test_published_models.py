@@ -15,7 +15,7 @@ import pytest
 
 import jconv
 from benchmarks import published_models
-from benchmarks.networks import JCONV, KERAS, Row
+from benchmarks.networks import JCONV, KERAS, NetworkRow
 from benchmarks.published import ensemble_sides
 from benchmarks.published.ensembles import (
     CONTEXT,
@@ -175,7 +175,7 @@ def test_the_command_measures_and_writes(program: str | None, folder: Path, caps
 
 
 def test_rates_are_computed_from_medians() -> None:
-    found = {Row(DEEPLC, PEPTIDES, 10): {JCONV: [1.0, 2.0, 9.0], KERAS: [3.0]}}
+    found = {NetworkRow(DEEPLC, PEPTIDES, 10): {JCONV: [1.0, 2.0, 9.0], KERAS: [3.0]}}
     assert published_models.table(found).splitlines()[2] == "| DeepLC | 10 peptides | 5e+03 | 3.33e+03 | 1.50 |"
 
 

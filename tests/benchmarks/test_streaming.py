@@ -9,24 +9,24 @@ import pytest
 
 from benchmarks import streaming
 from benchmarks.shared.timing import Timing
-from benchmarks.streams.networks import Conv, Network, networks
-from benchmarks.streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, Side, truth
+from benchmarks.streams.networks import ConvWeights, StreamedNetwork, networks
+from benchmarks.streams.sides import JCONV, PRODUCTS, SEQUENCE_LAYERS, SIDES, TORCH, WINDOW, StreamSide, truth
 
 OURS = [side for side in SIDES if side.needs is None]
 
 
-def tiny(kind: str) -> Network:
+def tiny(kind: str) -> StreamedNetwork:
     rng = np.random.default_rng(0)
 
-    def conv(*shape: int, **options: Any) -> Conv:
+    def conv(*shape: int, **options: Any) -> ConvWeights:
         size = shape[2] if not options.get("depthwise") else shape[1]
-        return Conv(rng.normal(size=shape).astype("float32"), rng.normal(size=size).astype("float32"), **options)
+        return ConvWeights(rng.normal(size=shape).astype("float32"), rng.normal(size=size).astype("float32"), **options)
 
     blocks = {
         "gated": ((conv(2, 4, 8, dilation=5, activation="glu"), conv(1, 4, 4)),) * 2,
         "depthwise": ((conv(4, 4, 1, depthwise=True),),),
     }
-    return Network(kind, blocks[kind], residual=kind == "gated")
+    return StreamedNetwork(kind, blocks[kind], residual=kind == "gated")
 
 
 def test_the_networks_have_the_sizes_of_the_table() -> None:
@@ -38,22 +38,22 @@ def test_the_networks_have_the_sizes_of_the_table() -> None:
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", ["gated", "depthwise"])
 @pytest.mark.parametrize("side", OURS, ids=lambda side: side.name)
-def test_every_side_of_jconv_streams_the_reference(kind: str, side: Side) -> None:
-    streaming.check(streaming.Row(tiny(kind), 2, 3), side)
+def test_every_side_of_jconv_streams_the_reference(kind: str, side: StreamSide) -> None:
+    streaming.check(streaming.StreamRow(tiny(kind), 2, 3), side)
 
 
 def test_a_wrong_side_is_found() -> None:
-    def wrong(network: Network, batch: int, chunk: int) -> Any:
+    def wrong(network: StreamedNetwork, batch: int, chunk: int) -> Any:
         return lambda x: np.zeros_like(truth(network, x))
 
     with pytest.raises(ArithmeticError, match="gated; 1 x 1: wrong deviates from the reference by"):
-        streaming.check(streaming.Row(tiny("gated"), 1, 1), Side("wrong", wrong))
+        streaming.check(streaming.StreamRow(tiny("gated"), 1, 1), StreamSide("wrong", wrong))
 
 
 def test_a_row_is_measured_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(streaming, "SIDES", OURS)
-    assert PRODUCTS not in {side.name for side in streaming.sides(streaming.Row(tiny("depthwise"), 1, 1))}
-    found = streaming.measure(streaming.Row(tiny("gated"), 1, 1), 2, 0.1)
+    assert PRODUCTS not in {side.name for side in streaming.sides(streaming.StreamRow(tiny("depthwise"), 1, 1))}
+    found = streaming.measure(streaming.StreamRow(tiny("gated"), 1, 1), 2, 0.1)
     assert set(found) == {side.name for side in OURS} and all(t.milliseconds > 0 for t in found.values())
     made_up = {JCONV: Timing(2.0, 3), TORCH: Timing(5.0, 3), SEQUENCE_LAYERS: Timing(3.0, 3), WINDOW: Timing(9.0, 1)}
     monkeypatch.setattr(streaming, "SIDES", SIDES)

@@ -10,10 +10,10 @@ from benchmarks import training
 from benchmarks.shared.timing import rotated
 from benchmarks.trainers import fcn, workers
 from benchmarks.trainers.workers import WorkerError
-from benchmarks.training import Result
+from benchmarks.training import StepTimes
 from training import networks
 
-RESULTS = [Result("ours", "A 1", [2.0, 9.0, 4.0]), Result("theirs", "B 2, C 3", [10.0, 20.0, 1.0, 30.0])]
+RESULTS = [StepTimes("ours", "A 1", [2.0, 9.0, 4.0]), StepTimes("theirs", "B 2, C 3", [10.0, 20.0, 1.0, 30.0])]
 
 
 def test_ratios_are_computed_from_medians():

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import ucr
 from benchmarks.trainers import ucr_run, workers
-from benchmarks.trainers.ucr_run import SIDE, Run
+from benchmarks.trainers.ucr_run import SIDE, UcrRun
 from benchmarks.trainers.workers import Worker, WorkerError
 from jconv.planner.hardware import cores
 from training.core import plan as plan_module
@@ -35,7 +35,7 @@ def _faked(monkeypatch, end=None):
             Path(question.pop("unfinished")).mkdir(parents=True, exist_ok=True)
             if end is not None and question["seed"] == 1:
                 raise end
-            yield Run(**question, accuracy=96.0 + question["seed"], loss=0.5, seconds=2.0, cores=1)._asdict()
+            yield UcrRun(**question, accuracy=96.0 + question["seed"], loss=0.5, seconds=2.0, cores=1)._asdict()
 
     monkeypatch.setattr(ucr, "answers", answers)
     return seeds

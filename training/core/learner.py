@@ -27,7 +27,7 @@ class Best(NamedTuple):
     optimizer: Any
 
 
-class Average(NamedTuple):
+class MovingAverage(NamedTuple):
     """Exponential moving averages of the params and the state over `steps` steps."""
 
     steps: jax.Array
@@ -46,7 +46,7 @@ class Learner(NamedTuple):
     state: Tree
     optimizer: Any
     best: Best | None = None
-    average: Average | None = None
+    average: MovingAverage | None = None
     scale: LossScale | None = None
 
 
@@ -95,7 +95,7 @@ def init_learner(task: Task, plan: Plan, dtype: Any) -> Learner:
     if plan.keep == "best":
         learner = learner._replace(best=Best(jnp.array(jnp.inf, dtype), *_copy((params, state, slots))))
     if plan.ema is not None:
-        learner = learner._replace(average=Average(jnp.zeros((), jnp.int32), *_copy((params, state))))
+        learner = learner._replace(average=MovingAverage(jnp.zeros((), jnp.int32), *_copy((params, state))))
     if plan.precision == "float16":
         learner = learner._replace(scale=loss_scale.initial_scale())
     return learner
@@ -123,13 +123,13 @@ def update_best(learner: Learner, loss: jax.Array) -> Learner:
     return learner._replace(best=best)
 
 
-def update_average(average: Average, decay: float, params: Any, state: Any) -> Average:
+def update_average(average: MovingAverage, decay: float, params: Any, state: Any) -> MovingAverage:
     """The averages after one more step, with the weights decay ** age, divided by their sum (as `optax.ema` debiases).
 
     Integers are not averaged; the last value is kept.
 
     >>> one = {"dense": {"bias": jnp.array([1.0])}}
-    >>> average = update_average(Average(jnp.array(0), one, {}), 0.5, {"dense": {"bias": jnp.array([3.0])}}, {})
+    >>> average = update_average(MovingAverage(jnp.array(0), one, {}), 0.5, {"dense": {"bias": jnp.array([3.0])}}, {})
     >>> update_average(average, 0.5, {"dense": {"bias": jnp.array([6.0])}}, {}).params
     {'dense': {'bias': Array([5.], dtype=float32)}}
     """
@@ -144,7 +144,7 @@ def update_average(average: Average, decay: float, params: Any, state: Any) -> A
         return updated
 
     means: Any = jax.tree.map(mean, (params, state), (average.params, average.state))
-    return Average(steps, *means)
+    return MovingAverage(steps, *means)
 
 
 def make_optimizer(task: Task, plan: Plan) -> optax.GradientTransformation:

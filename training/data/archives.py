@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .parts import Part, pad_series
+from .parts import DataPart, pad_series
 
 EQUAL_LENGTH_SUFFIX = "_eq"
 """The end of a name that selects series of one length: aeon fills the ends of shorter ones with noise.
@@ -31,7 +31,7 @@ def is_known(name: str) -> bool:
     return name.removesuffix(EQUAL_LENGTH_SUFFIX) in {*_classifications(), *_regressions()}
 
 
-def load(name: str) -> list[Part]:
+def load(name: str) -> list[DataPart]:
     """The training and the test part of a data set; `name` may end in `EQUAL_LENGTH_SUFFIX`.
 
     Sets outside aeon's package are downloaded once, to `jconv/archives` in `$XDG_CACHE_HOME`, by default `~/.cache`.
@@ -51,7 +51,7 @@ def load(name: str) -> list[Part]:
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{name}: is not in aeon's package and could not be downloaded: {reason}") from None
-        parts.append(Part(pad_series([one.T for one in loaded[0]]), [str(label) for label in loaded[1]]))
+        parts.append(DataPart(pad_series([one.T for one in loaded[0]]), [str(label) for label in loaded[1]]))
     return parts
 
 

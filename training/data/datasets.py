@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import Array
 from ..errors import UserError
 from . import archives, readers, synthetic, tables
-from .parts import Part
+from .parts import DataPart
 
 # The function that draws each set, and the sizes of its training and test part.
 SYNTHETIC = {"cbf": (synthetic.cbf, (30, 900)), "bursts": (synthetic.bursts, (60, 200))}
@@ -240,7 +240,7 @@ def _present(x: Array, y: Array, lengths: Array | None) -> Array:
     return np.unique(y[sample_mask(x, lengths)] if y.ndim == 2 else y)
 
 
-def _dataset(name: str, parts: Sequence[Part]) -> Dataset:
+def _dataset(name: str, parts: Sequence[DataPart]) -> Dataset:
     """The data set of a training part and, if there is one, a test part."""
     kinds = ("training", "test")[: len(parts)]
     lengths = [_series_lengths(name, kind, part.x) for kind, part in zip(kinds, parts, strict=True)]
@@ -264,7 +264,7 @@ def _dataset(name: str, parts: Sequence[Part]) -> Dataset:
     )
 
 
-def _check_test(name: str, train: Part, test: Part, is_ragged: bool) -> None:
+def _check_test(name: str, train: DataPart, test: DataPart, is_ragged: bool) -> None:
     """Raise `UserError` unless the test part has the channels, the length and the kind of labels of the training part.
 
     The length may differ if the series within a part differ in length (`is_ragged`).
@@ -280,7 +280,7 @@ def _size(x: Array) -> str:
     return f"{x.shape[1]} samples of {x.shape[2]} channel" + ("s" if x.shape[2] > 1 else "")
 
 
-def _class_numbers(part: Part, labels: Sequence[str], longest: int) -> Array:
+def _class_numbers(part: DataPart, labels: Sequence[str], longest: int) -> Array:
     """The labels of a part as indices in `labels`; labels of samples are padded to the length `longest`."""
     number = {label: index for index, label in enumerate(labels)}
     numbers = np.array([number[label] for label in part.labels], np.int32)
@@ -290,7 +290,7 @@ def _class_numbers(part: Part, labels: Sequence[str], longest: int) -> Array:
     return np.pad(np.where(part.sample_labels < 0, 0, numbers[part.sample_labels]), ((0, 0), (0, padding)))
 
 
-def _targets(parts: Sequence[Part]) -> list[Array | None]:
+def _targets(parts: Sequence[DataPart]) -> list[Array | None]:
     """The labels of each part as numbers; None for all parts unless each series has a finite number."""
     none: list[Array | None] = [None] * len(parts)
     if parts[0].sample_labels is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import Array
 
 
-class Part(NamedTuple):
+class DataPart(NamedTuple):
     """The training or the test part of a data set, as it is in a file.
 
     `x` are series (n, length, channels) float64, with NaN after the end of shorter ones, `labels` their labels as text.

@@ -17,10 +17,10 @@ import numpy as np
 from ..arrays import Array
 from ..errors import UserError
 from . import archives, tables
-from .parts import Part, label_text, pad_series
+from .parts import DataPart, label_text, pad_series
 
 
-def read(path: Path, channels_first: bool = False) -> list[Part]:
+def read(path: Path, channels_first: bool = False) -> list[DataPart]:
     """The training part and, if there is one, the test part of a data set.
 
     The test part of a file named `..._TRAIN` is the file `..._TEST` in the same folder, if that exists. With
@@ -59,7 +59,7 @@ def array(path: Path, channels_first: bool = False) -> Array:
         return _series(str(path), _loaded(path), "the array", channels_first)
 
 
-def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_classes: bool) -> Part:
+def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_classes: bool) -> DataPart:
     """The series of a table, or of its test part if there is one; see `tables.unlabeled`."""
     with _readable(path):
         return tables.unlabeled(_files(path)[-1], length, is_fixed, labels, has_classes)
@@ -79,7 +79,7 @@ def _files(path: Path) -> list[Path]:
     return [path, test] if path.stem.endswith("_TRAIN") and test.exists() else [path]
 
 
-def _read_npz(path: Path, channels_first: bool) -> list[Part]:
+def _read_npz(path: Path, channels_first: bool) -> list[DataPart]:
     arrays = _npz_arrays(path)
     for name in ("x_train", "y_train"):
         if name not in arrays:
@@ -116,7 +116,7 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
     return arrays
 
 
-def parts_of(path: str, arrays: Mapping[str, Array], channels_first: bool) -> list[Part]:
+def parts_of(path: str, arrays: Mapping[str, Array], channels_first: bool) -> list[DataPart]:
     """The training part and, if there is one, the test part of arrays by name; errors name `path`.
 
     Raises `UserError` for arrays of another kind or shape.
@@ -125,7 +125,7 @@ def parts_of(path: str, arrays: Mapping[str, Array], channels_first: bool) -> li
     return [_part_of(path, x, arrays[x], y, arrays[y], channels_first) for x, y in names]
 
 
-def _part_of(path: str, x_name: str, x: Array, y_name: str, y: Array, channels_first: bool) -> Part:
+def _part_of(path: str, x_name: str, x: Array, y_name: str, y: Array, channels_first: bool) -> DataPart:
     series = _series(path, x, x_name, channels_first)
     sizes, notes = series.shape[:2], _notes(path, series, x_name, channels_first)
     if y.shape != sizes[:1] and y.shape != sizes:
@@ -140,13 +140,13 @@ def _part_of(path: str, x_name: str, x: Array, y_name: str, y: Array, channels_f
     if y.dtype.kind == "f" and not np.isfinite(labels).all():
         raise UserError(f"{path}: {y_name} must hold finite numbers or text, got {labels[~np.isfinite(labels)][0]}")
     if y.ndim == 1:
-        return Part(series, _texts(labels), notes=notes)
+        return DataPart(series, _texts(labels), notes=notes)
     if y.dtype.kind == "f" and (labels != np.round(labels)).any():
         raise UserError(f"{path}: {y_name} has one label per sample, which must be a class: a whole number or text")
     distinct, numbers = np.unique(labels, return_inverse=True)
     sample_labels = np.full(y.shape, -1, np.int32)
     sample_labels[inside] = numbers
-    return Part(series, _texts(distinct), sample_labels, notes)
+    return DataPart(series, _texts(distinct), sample_labels, notes)
 
 
 def _notes(path: str, series: Array, name: str, channels_first: bool) -> tuple[str, ...]:
@@ -176,7 +176,7 @@ def _texts(labels: Array) -> list[str]:
     return [label_text(text) for text in texts]
 
 
-def _read_npy(path: Path, channels_first: bool) -> list[Part]:
+def _read_npy(path: Path, channels_first: bool) -> list[DataPart]:
     if "x_train" not in path.name:
         raise UserError(f"{path}: is an array without labels; name it ...x_train.npy, with ...y_train.npy beside it")
     names = ("x_train", "y_train", "x_test", "y_test")
@@ -198,8 +198,8 @@ def _loaded(file: Path) -> Array:
     return found
 
 
-def _by_aeon(function: str) -> Callable[[Path], Part]:
-    def read_one(path: Path) -> Part:
+def _by_aeon(function: str) -> Callable[[Path], DataPart]:
+    def read_one(path: Path) -> DataPart:
         try:
             import aeon.datasets
         except ImportError:
@@ -215,13 +215,13 @@ def _by_aeon(function: str) -> Callable[[Path], Part]:
             raise UserError(f"{path}: cannot be read as {path.suffix} by aeon: {reason}") from None
         if len(labels) != len(x):
             raise UserError(f"{path}: has {len(x)} series and {len(labels)} labels")
-        return Part(x, [label_text(label) for label in labels])
+        return DataPart(x, [label_text(label) for label in labels])
 
     return read_one
 
 
-ARRAYS: dict[str, Callable[[Path, bool], list[Part]]] = {".npz": _read_npz, ".npy": _read_npy}
-FILES: dict[str, Callable[[Path], Part]] = {
+ARRAYS: dict[str, Callable[[Path, bool], list[DataPart]]] = {".npz": _read_npz, ".npy": _read_npy}
+FILES: dict[str, Callable[[Path], DataPart]] = {
     ".tsv": tables.labeled,
     ".csv": tables.labeled,
     ".ts": _by_aeon("load_from_ts_file"),

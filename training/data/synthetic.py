@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .parts import Part
+from .parts import DataPart
 
 LENGTH = 128
 CBF_CLASSES = ("cylinder", "bell", "funnel")
@@ -12,7 +12,7 @@ BURST_CLASSES = ("quiet", "slow", "fast")
 BURST_PERIODS = (16.0, 5.0)
 
 
-def cbf(rng: np.random.Generator, count: int) -> Part:
+def cbf(rng: np.random.Generator, count: int) -> DataPart:
     """Series (count, 128, 1) of the classes cylinder, bell and funnel, as in the archive's CBF, evenly distributed.
 
     Let a be an integer from 16 to 32, b - a an integer from 32 to 96, and h and each e(t) standard normal. The sample
@@ -33,10 +33,10 @@ def cbf(rng: np.random.Generator, count: int) -> Part:
     inside = (begin <= t) & (t <= end)
     x = height * inside * shapes[classes, np.arange(count)] + rng.standard_normal((count, LENGTH))
     x = (x - x.mean(1, keepdims=True)) / x.std(1, ddof=1, keepdims=True)
-    return Part(x[:, :, None], [CBF_CLASSES[number] for number in classes])
+    return DataPart(x[:, :, None], [CBF_CLASSES[number] for number in classes])
 
 
-def bursts(rng: np.random.Generator, count: int) -> Part:
+def bursts(rng: np.random.Generator, count: int) -> DataPart:
     """Series (count, 128, 1) of noise with bursts of slow and fast oscillation; each sample has a class.
 
     Each half of a series has one burst of 24 to 48 samples, slow or fast: a sine of period 16 or 5 with a random phase
@@ -57,4 +57,4 @@ def bursts(rng: np.random.Generator, count: int) -> Part:
         phase, amplitude = 2 * np.pi * rng.random((count, 1)), 1 + rng.random((count, 1))
         x += inside * amplitude * np.sin(phase + 2 * np.pi * t / np.array(BURST_PERIODS)[burst - 1])
         classes += np.where(inside, burst, 0).astype(np.int32)
-    return Part(x[:, :, None], list(BURST_CLASSES), classes)
+    return DataPart(x[:, :, None], list(BURST_CLASSES), classes)

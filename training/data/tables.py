@@ -17,7 +17,7 @@ import numpy as np
 
 from ..arrays import Array
 from ..errors import UserError
-from .parts import Part, label_text, pad_series
+from .parts import DataPart, label_text, pad_series
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 HEADER_WORDS = ("label", "class", "target", "y")
@@ -39,7 +39,7 @@ class _Table(NamedTuple):
     notes: tuple[str, ...]
 
 
-def labeled(path: Path) -> Part:
+def labeled(path: Path) -> DataPart:
     """The series of a table whose rows are label, value, value, ...
 
     Raises `UserError` for a file that is not such a table.
@@ -60,10 +60,10 @@ def labeled(path: Path) -> Part:
             raise UserError(f"{path}: row {number} has no label; the layout is label, value, value, ...")
         labels.append(label_text(cells[0]))
         series.append(_values(path, number, cells, 1))
-    return Part(pad_series(series), labels, notes=notes)
+    return DataPart(pad_series(series), labels, notes=notes)
 
 
-def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_classes: bool = False) -> Part:
+def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_classes: bool = False) -> DataPart:
     """The series of a table whose rows may begin with a label, which is dropped.
 
     Args:
@@ -95,7 +95,7 @@ def unlabeled(path: Path, length: int, is_fixed: bool, labels: str | None, has_c
     for number, cells in table.rows:
         if len(cells) <= begin:
             raise UserError(f"{path}: row {number} has a label and no values; --labels none reads it as a value")
-    return Part(pad_series([_values(path, *row, begin) for row in table.rows]), [], notes=notes)
+    return DataPart(pad_series([_values(path, *row, begin) for row in table.rows]), [], notes=notes)
 
 
 def _whether_labeled(path: Path, table: _Table, length: int, is_fixed: bool) -> str:

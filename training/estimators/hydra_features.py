@@ -39,7 +39,7 @@ class Hydra(NamedTuple):
     mixing: Any = None
 
 
-class Stream(NamedTuple):
+class HydraStream(NamedTuple):
     """The features of the samples so far (batch, dilations, 2, 2, kernels, groups), and the streams of convolutions.
 
     `previous` is the last sample of each series, None before the first.
@@ -166,7 +166,7 @@ def _compete(hydra: Hydra, response: Any, valid: Any = None) -> jax.Array:
     return jnp.stack([won, (loser[:, :, None] == numbers).sum(1, dtype=won.dtype)], axis=1)
 
 
-def stream_init(hydra: Hydra, batch: int) -> Stream:
+def stream_init(hydra: Hydra, batch: int) -> HydraStream:
     """The stream of a batch of series before their first samples.
 
     >>> hydra = init_hydra(0, 150, 1)
@@ -179,10 +179,10 @@ def stream_init(hydra: Hydra, batch: int) -> Stream:
     streams = tuple(
         streaming.init(one.params, (batch,), convolution=one.function, **one.options) for one in _convolutions(hydra)
     )
-    return Stream(jnp.zeros((batch, len(streams), 2, *hydra.kernels.shape[3:])), streams)
+    return HydraStream(jnp.zeros((batch, len(streams), 2, *hydra.kernels.shape[3:])), streams)
 
 
-def stream_step(hydra: Hydra, stream: Stream, chunk: Any, *, last: bool = False) -> Stream:
+def stream_step(hydra: Hydra, stream: HydraStream, chunk: Any, *, last: bool = False) -> HydraStream:
     """The stream after the next samples (batch, samples, channels); with `last` the series end with them.
 
     When the series have ended, the stream has the features of the complete series. Before, the samples whose windows
@@ -199,4 +199,4 @@ def stream_step(hydra: Hydra, stream: Stream, chunk: Any, *, last: bool = False)
         convolutions.append(after)
         found.append(_compete(hydra, response))
     previous = known[:, -1:] if known.shape[1] else None
-    return Stream(stream.features + jnp.stack(found, axis=1), tuple(convolutions), previous)
+    return HydraStream(stream.features + jnp.stack(found, axis=1), tuple(convolutions), previous)

@@ -138,7 +138,7 @@ def absolute_error_reference(output: Array, target: Array, **extent: Any) -> Any
     return np.where(error.real < 0, -error, error).mean()
 
 
-class Loss(NamedTuple):
+class LossPair(NamedTuple):
     """A loss in JAX and in NumPy; `takes_classes` says whether its targets are class numbers."""
 
     loss: Callable[..., jax.Array]
@@ -191,8 +191,8 @@ def _samples(array: Array, lengths: Any = None, segment_ids: Any = None) -> Arra
     return array if lengths is None else array[sample_mask(array, np.asarray(lengths))]
 
 
-LOSSES: dict[str, Loss] = {
-    "cross-entropy": Loss(cross_entropy, cross_entropy_reference, True),
-    "squared-error": Loss(squared_error, squared_error_reference, False),
-    "absolute-error": Loss(absolute_error, absolute_error_reference, False),
+LOSSES: dict[str, LossPair] = {
+    "cross-entropy": LossPair(cross_entropy, cross_entropy_reference, True),
+    "squared-error": LossPair(squared_error, squared_error_reference, False),
+    "absolute-error": LossPair(absolute_error, absolute_error_reference, False),
 }

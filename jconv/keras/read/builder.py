@@ -22,7 +22,7 @@ from ..kinds.kind import OTHER
 from ..kinds.table import mask_of
 from ..layers import TCN
 from .layer import ParsedLayer
-from .parts import Part
+from .parts import ModelPart
 
 Names = tuple[str, ...]
 # The nodes of a block of keras-tcn's `TCN`: two convolutions, normalizations, activations and dropouts, then four more.
@@ -87,7 +87,7 @@ class GraphBuilder:
         parsed: ParsedLayer,
         layer: Layer,
         inputs: list[tuple[str, str]],
-        part: Part,
+        part: ModelPart,
         masks: tuple[str | None, ...],
     ) -> str:
         """Add a call of a layer of the file.

@@ -11,7 +11,7 @@ from ..files.container import Contents
 from ..files.errors import KerasFileError
 from .graph import build
 from .loaded_model import BuiltModel
-from .parts import Part
+from .parts import ModelPart
 from .rewrite import is_keras_1, replace_activations, replace_layer_lists, unwrap_pruned, upgrade_keras_2
 from .weights import read_by_folder, read_by_layer
 
@@ -49,7 +49,7 @@ def update_config(contents: Contents, file: str, custom_activations: Mapping[str
     return keras_2
 
 
-def read_arrays(root: Part, contents: Contents) -> tuple[Tree, Tree]:
+def read_arrays(root: ModelPart, contents: Contents) -> tuple[Tree, Tree]:
     """`(params, state)` of an open file, in either of Keras's layouts."""
     if contents.by_layer is not None:
         return read_by_layer(root, contents.by_layer, contents.group)

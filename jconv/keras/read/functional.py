@@ -15,7 +15,7 @@ from .builder import GraphBuilder
 from .call_order import computable, run_order
 from .calls import Call, Ref, flatten, map_tree, parse_argument, read_calls, read_refs, refs_in, replace_refs
 from .layer import MODELS, SEQUENTIAL, read_entry
-from .parts import FolderNames, Part
+from .parts import FolderNames, ModelPart
 from .tensorflow import CLASSES as TENSORFLOW
 from .tensorflow import read_tensorflow
 
@@ -46,7 +46,7 @@ class Scope:
     `mode` is True if the model is always in training, False if it never is, None if its call does not say.
     """
 
-    part: Part
+    part: ModelPart
     key: str = ""
     node: str = ""
     mode: bool | None = None

@@ -1,7 +1,7 @@
 """The models of a config as one flat graph of nodes: Sequential and Functional models, nested models, shared layers.
 
 The nodes of a nested model are added where it is called, with names such as `outer/inner`. If it is called twice, its
-nodes are added twice and share their arrays. The tree of `Part`s, in the config's order, says where the arrays are.
+nodes are added twice and share their arrays. The tree of `ModelPart`s, in the config's order, says where arrays are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .functional import Caller, FunctionalReader, Scope
 from .layer import MODELS, SEQUENTIAL, has_other_types, read_entry, read_layer
 from .layer_call import LayerCaller, mode_of
 from .loaded_model import BuiltModel, InnerCall, LoadedModel, input_layers, input_type
-from .parts import FolderNames, Part
+from .parts import FolderNames, ModelPart
 from .rewrite import is_pruned
 
 
@@ -49,7 +49,7 @@ def build(
     # Models and layers may be nested deeper than Python's stack.
     with error_context("config"):
         reader = _GraphReader(custom, has_other_types(inner), GraphBuilder(CallCount(), keras_2))
-        root = Part(name, "", "config")
+        root = ModelPart(name, "", "config")
         reader.input_shape = None if input_shape is None else [None, *input_shape]
         outputs = reader.model(class_name, inner, Scope(root), None)
         if reader.input_shape is not None:
@@ -73,7 +73,7 @@ class _GraphReader:
             return self._sequential(config, scope, given)
         return FunctionalReader(self, config, scope).outputs(given)
 
-    def complete(self, outputs: Any, root: Part) -> LoadedModel:
+    def complete(self, outputs: Any, root: ModelPart) -> LoadedModel:
         """The model with these `outputs`. Raises `KerasFileError` if two layers have the same key."""
         names = self._output_names(outputs)
         for key, count in Counter(leaf.key for leaf in root.leaves()).items():
@@ -136,7 +136,7 @@ class _GraphReader:
     def add_part(self, entry: Any, name: str, place: str, scope: Scope, folders: FolderNames) -> Caller:
         """Add the part of a layer or model to the part of `scope`. Returns the `Caller` of the layer or model."""
         class_name, own_name, _, inner = read_entry(entry, place)
-        part = Part(name, folders.next(class_name, is_pruned(entry)), place)
+        part = ModelPart(name, folders.next(class_name, is_pruned(entry)), place)
         scope.part.parts.append(part)
         key, node = f"{scope.key}{own_name}", f"{scope.node}{own_name}"
         if class_name in MODELS:
@@ -151,7 +151,7 @@ class _GraphReader:
         class_name, name, _, inner = read_entry(value, place)
         builder = GraphBuilder(self.builder.call_count, self.builder.keras_2)
         reader = _GraphReader(self.custom, self._has_mixed_types, builder)
-        root = Part(name, "", place)
+        root = ModelPart(name, "", place)
         model = reader.complete(reader.model(class_name, inner, Scope(root), None), root)
         return NestedModel(model, tuple((part.key, part.folder) for part in root.leaves()))
 
@@ -186,7 +186,7 @@ class _ModelCaller:
                 reader.builder.set_mask(inside, value(mask))
         # The parts of later calls have the same keys, so only the parts of the first call are kept.
         if self._calls > 1:
-            part = Part(part.name, part.folder, part.place)
+            part = ModelPart(part.name, part.folder, part.place)
         mode = mode_of(call, scope.mode, reader.builder, self._config.place)
         inner = Scope(part, f"{scope.key}/", f"{node}/", mode)
         outputs = reader.model(self._class_name, self._config, inner, given)

@@ -11,7 +11,7 @@ from ..kinds.config import shortened
 from .builder import GraphBuilder
 from .calls import Call, Ref, as_constant, refs_in
 from .layer import ParsedLayer, called_layer
-from .parts import Part
+from .parts import ModelPart
 
 Names = tuple[str, ...]
 # Pairs of the layer's name for an input and the name of the value.
@@ -35,7 +35,9 @@ def mode_of(call: Call, mode: bool | None, builder: GraphBuilder, place: str) ->
 class LayerCaller:
     """Adds a node for each call of a layer. `mode` is the mode of the model that contains it; see `mode_of`."""
 
-    def __init__(self, builder: GraphBuilder, parsed: ParsedLayer, part: Part, node: str, mode: bool | None) -> None:
+    def __init__(
+        self, builder: GraphBuilder, parsed: ParsedLayer, part: ModelPart, node: str, mode: bool | None
+    ) -> None:
         self._builder, self._parsed, self._part, self._node, self._mode = builder, parsed, part, node, mode
 
     def call(self, call: Call, value: Callable[[Ref], str]) -> str:

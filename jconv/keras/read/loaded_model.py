@@ -12,7 +12,7 @@ from typing import Any
 
 from ...model.graph import Model
 from .calls import DTYPES, read_refs, refs_in
-from .parts import Part, folder_name
+from .parts import ModelPart, folder_name
 from .weights import array_shapes, folders_of
 
 
@@ -52,7 +52,7 @@ class BuiltModel:
     """A complete graph: the model, the root of its parts, and the positions of the outputs that have a mask."""
 
     model: LoadedModel
-    root: Part
+    root: ModelPart
     masked: tuple[int, ...] = ()
 
 
@@ -78,7 +78,7 @@ def folders_in(model: Model, paths: Iterable[str]) -> dict[str, str]:
     return {key: folder for key, folder in getattr(model, "folders", ()) if folder in present}
 
 
-def put_in_folders(root: Part, folders: Mapping[str, str]) -> bool:
+def put_in_folders(root: ModelPart, folders: Mapping[str, str]) -> bool:
     """Set the folders of the layers with arrays, if `folders` has the keys of all; returns whether it has."""
     stored = [part for part in root.leaves() if array_shapes(part)]
     if not set(folders) >= {part.key for part in stored}:
@@ -95,7 +95,7 @@ def with_folders(built: BuiltModel) -> LoadedModel:
     return replace(built.model, folders=tuple((leaf.key, leaf.folder) for leaf in leaves) if is_complete else ())
 
 
-def restore_folders(root: Part, model: Model) -> dict[str, str] | None:
+def restore_folders(root: ModelPart, model: Model) -> dict[str, str] | None:
     """Set the folders of written layers to those in the model's file; returns the name of the layer of each folder.
 
     Returns None, and changes nothing, if the model has other layers than its file, or does not know the folders.

@@ -1,4 +1,4 @@
-"""`Part`: a layer or model of a config as the owner of arrays in the file; and Keras's names of their folders."""
+"""`ModelPart`: a layer or model of a config as the owner of arrays in the file; and Keras's names of their folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .rewrite import PRUNING_WRAPPER
 
 
 @dataclass
-class Part:
+class ModelPart:
     """A layer, or a model with `parts`.
 
     `folder` is its path in a Keras 3 file, `name` its name in a Keras 2 file, `place` its place in the config for
@@ -32,16 +32,16 @@ class Part:
     input_shape: Any = None
     class_name: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[ModelPart] = field(default_factory=list)
     used: bool = True
 
-    def leaves(self) -> list[Part]:
+    def leaves(self) -> list[ModelPart]:
         """The layers in this part that are called, in the config's order."""
         if self.layer is not None:
             return [self]
         return [leaf for part in self.parts for leaf in part.leaves()]
 
-    def descendants(self) -> Iterator[Part]:
+    def descendants(self) -> Iterator[ModelPart]:
         """All parts in this one, at any depth."""
         for part in self.parts:
             yield part

@@ -17,15 +17,15 @@ from ...layers.attention.heads import MultiHeadBase
 from ...layers.nesting import unwrap
 from ...layers.wrapper import Wrapper
 from ..layers import NestedModel
-from .parts import Part
+from .parts import ModelPart
 
 # A layer, and the name of one of its arrays.
-Variable = tuple[Part, str]
+Variable = tuple[ModelPart, str]
 # The trainable arrays of a layer, and the others.
 Split = tuple[list[Variable], list[Variable]]
 
 
-def ordered_variables(part: Part, names: Sequence[str]) -> list[Variable]:
+def ordered_variables(part: ModelPart, names: Sequence[str]) -> list[Variable]:
     """The arrays of a part, in the order of their `names` in the file."""
     if part.layer is not None:
         matched = _match_names(part, names)
@@ -42,7 +42,7 @@ def ordered_variables(part: Part, names: Sequence[str]) -> list[Variable]:
     return max(orders, key=lambda order: _matches(order, names))
 
 
-def _match_names(part: Part, names: Sequence[str]) -> list[Variable] | None:
+def _match_names(part: ModelPart, names: Sequence[str]) -> list[Variable] | None:
     """The arrays of a layer that contains layers, by name, if each name in the file ends with one of the layer's."""
     own = [name for _, name in _trainable_first([_split(part, part.layer)])]
     paths = [name.partition(":")[0] for name in names]
@@ -64,7 +64,7 @@ def _trainable_first(splits: list[Split]) -> list[Variable]:
     return [v for trainable, _ in splits for v in trainable] + [v for _, rest in splits for v in rest]
 
 
-def _split(leaf: Part, layer: Any) -> Split:
+def _split(leaf: ModelPart, layer: Any) -> Split:
     trainable = list(layer.param_shapes(leaf.input_shape))
     rest = _kernels_first([name for name in layer.state_shapes(leaf.input_shape) if name not in trainable])
     return [(leaf, name) for name in trainable], [(leaf, name) for name in rest]

@@ -20,7 +20,7 @@ from ..files.errors import KerasFileError, error_context
 from ..files.hdf5 import Hdf5Arrays
 from ..kinds.config import shortened
 from ..kinds.table import array_paths
-from .parts import Part
+from .parts import ModelPart
 from .rewrite import PRUNING_ARRAYS
 from .variable_order import ordered_variables
 
@@ -33,7 +33,7 @@ CUDNN_ARRAYS = ("kernel", "recurrent_kernel", "bias")
 LSTM_GATES, GRU_GATES = 4, 3
 
 
-def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
+def read_by_folder(root: ModelPart, arrays: Arrays) -> tuple[Tree, Tree]:
     """`(params, state)` from the folders of a Keras 3 file.
 
     Raises `KerasFileError` for an array that is missing, has no layer, or is of another shape than its layer needs.
@@ -64,7 +64,7 @@ def read_by_folder(root: Part, arrays: Arrays) -> tuple[Tree, Tree]:
     return params, state
 
 
-def _share_folders(leaves: list[Part], paths: set[str]) -> None:
+def _share_folders(leaves: list[ModelPart], paths: set[str]) -> None:
     """Set the folder of each layer that several models share, since Keras stores its arrays in one of them only."""
     present = folders_of(paths)
     folders: dict[tuple[str, str], str] = {}
@@ -81,7 +81,7 @@ def folders_of(paths: Iterable[str]) -> set[str]:
     return {path[: match.start()] for path in paths for match in re.finditer("/", path)}
 
 
-def read_by_layer(root: Part, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
+def read_by_layer(root: ModelPart, file: Hdf5Arrays, group: str) -> tuple[Tree, Tree]:
     """`(params, state)` from a Keras 2 file with its layers in `group`.
 
     Raises `KerasFileError` if layers, arrays or shapes are not those of the model.
@@ -114,7 +114,7 @@ def _own_names(names: Iterable[str]) -> list[str]:
     return [path for path in names if path.partition(":")[0].rpartition("/")[2] not in PRUNING_ARRAYS]
 
 
-def array_shapes(part: Part) -> dict[str, tuple[int, ...]]:
+def array_shapes(part: ModelPart) -> dict[str, tuple[int, ...]]:
     """The shapes of a layer's arrays, trainable ones first."""
     if part.layer is None:
         return {}
@@ -129,7 +129,7 @@ def _keras_3_path(path: str) -> str:
     return re.sub(r"(/multi_head_attention(?:_\d+)?/)_(query|key|value|output)_dense/", r"\1\2_dense/", new)
 
 
-def add_arrays(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
+def add_arrays(part: ModelPart, found: Mapping[str, Any], shapes: Mapping[str, Any], params: Tree, state: Tree) -> None:
     """Put a layer's arrays, which must have the `shapes`, into params and state."""
     assert part.layer is not None
     found = undo_cudnn_layout(found, shapes)
@@ -146,7 +146,7 @@ def add_arrays(part: Part, found: Mapping[str, Any], shapes: Mapping[str, Any], 
             tree.setdefault(part.key, {})[name] = converted
 
 
-def _to_jax(array: np.ndarray[Any, Any], part: Part) -> jax.Array:
+def _to_jax(array: np.ndarray[Any, Any], part: ModelPart) -> jax.Array:
     if array.dtype == np.float64 and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise KerasFileError(
             f"layer {part.name!a} at {part.place} has float64 arrays, which JAX would round to float32: call "

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from ..kinds.config import Config, number, one_or_more_integers
-from ..read.parts import Part
+from ..read.parts import ModelPart
 from .layer_options import read_array_options
 from .objects import read_numbers
 
@@ -18,7 +18,7 @@ EPSILON = 1e-7
 Constraint = Callable[[jax.Array], jax.Array]
 
 
-def read_constraints(root: Part) -> dict[tuple[str, str], Constraint]:
+def read_constraints(root: ModelPart) -> dict[tuple[str, str], Constraint]:
     """The constraints of trained arrays, by key and name in params.
 
     Raises `KerasFileError` for a constraint that is not part of Keras.

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ..files.errors import KerasFileError, error_context
 from ..kinds.config import Config
 from ..read.layer import MODELS
-from ..read.parts import Part
+from ..read.parts import ModelPart
 from .objects import read_object
 
 Function = TypeVar("Function", bound=Callable[[jax.Array], Any])
@@ -42,7 +42,7 @@ ACTIVITY_REGULARIZER = "activity_regularizer"
 
 
 def read_array_options(
-    root: Part, kind: str, table: Mapping[str, Callable[[Config], Function]]
+    root: ModelPart, kind: str, table: Mapping[str, Callable[[Config], Function]]
 ) -> list[tuple[str, str, Function]]:
     """`(key, name, function)` for each trained array with an option such as `kernel_constraint`, of the `kind`.
 
@@ -82,7 +82,7 @@ class LayerConfig:
     place: str
 
 
-def layer_configs(part: Part) -> Iterator[LayerConfig]:
+def layer_configs(part: ModelPart) -> Iterator[LayerConfig]:
     """The config of a layer, then those of the layers inside it."""
     return _configs(part.class_name, part.config, "", f"layer {part.name!a}")
 

@@ -17,7 +17,7 @@ import numpy as np
 from ...model.graph import Tree
 from ..files.container import Contents
 from ..files.errors import KerasFileError
-from ..read.parts import Part
+from ..read.parts import ModelPart
 from .optimizer import ParsedOptimizer
 from .schedules import Schedule
 
@@ -65,7 +65,7 @@ class ArrayReader:
         return array
 
 
-def trainable_arrays(root: Part) -> list[tuple[str, str, tuple[int, ...]]]:
+def trainable_arrays(root: ModelPart) -> list[tuple[str, str, tuple[int, ...]]]:
     """`(key, name, shape)` of each array of params, in the order of Keras's `trainable_variables`."""
     shapes = {leaf.key: leaf.layer.param_shapes(leaf.input_shape) for leaf in root.leaves() if leaf.layer is not None}
     return [(key, name, tuple(shape)) for key, own in shapes.items() for name, shape in own.items()]

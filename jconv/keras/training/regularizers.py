@@ -16,7 +16,7 @@ from ...layers.nesting import unwrap
 from ...model.graph import Model
 from ..files.errors import KerasFileError, error_context
 from ..kinds.config import Config, number, one_of, optional
-from ..read.parts import Part
+from ..read.parts import ModelPart
 from .layer_options import ACTIVITY_REGULARIZER, LayerConfig, layer_configs, read_array_options
 from .objects import read_object
 
@@ -113,7 +113,7 @@ class ActivityPenalty:
         return sum(term.reference(y) / len(y) for term, y in outputs)
 
 
-def read_weight_penalty(root: Part) -> WeightPenalty:
+def read_weight_penalty(root: ModelPart) -> WeightPenalty:
     """The penalty of the layers' regularizers on trained arrays.
 
     Raises `KerasFileError` for a regularizer that is not part of Keras.
@@ -121,7 +121,7 @@ def read_weight_penalty(root: Part) -> WeightPenalty:
     return WeightPenalty(tuple(read_array_options(root, "regularizer", REGULARIZERS)))
 
 
-def read_activity_penalty(root: Part, model: Model) -> ActivityPenalty:
+def read_activity_penalty(root: ModelPart, model: Model) -> ActivityPenalty:
     """The penalty of the layers' regularizers on outputs.
 
     Raises `KerasFileError` for a regularizer that is not part of Keras, and for one of an inner layer whose output is
@@ -137,7 +137,7 @@ def read_activity_penalty(root: Part, model: Model) -> ActivityPenalty:
     return ActivityPenalty(tuple(terms))
 
 
-def _check_output(regularizer: L1L2 | Orthogonal, part: Part) -> None:
+def _check_output(regularizer: L1L2 | Orthogonal, part: ModelPart) -> None:
     assert part.layer is not None
     shapes: Any = part.layer.output_shape(part.input_shape)
     for shape in shapes if is_tuple_of_shapes(shapes) else (shapes,):
@@ -145,7 +145,7 @@ def _check_output(regularizer: L1L2 | Orthogonal, part: Part) -> None:
             raise ValueError(f"the orthogonal regularizer needs a matrix, and the output has shape {(None, *shape)}")
 
 
-def _activity_regularizers(part: Part) -> list[L1L2 | Orthogonal]:
+def _activity_regularizers(part: ModelPart) -> list[L1L2 | Orthogonal]:
     """The regularizers of a layer's outputs."""
     found = {layer.prefix: (layer, r) for layer in layer_configs(part) if (r := _activity_regularizer(layer))}
     both = [found[prefix][1] for prefix in ("forward/", "backward/") if prefix in found]

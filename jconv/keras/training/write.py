@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..files.errors import KerasFileError
-from ..read.parts import Part, snake_case
+from ..read.parts import ModelPart, snake_case
 from ..write.config import WrittenModel
 from .constraints import CONSTRAINTS
 from .layer_options import layer_configs
@@ -51,7 +51,7 @@ class CompileConfig:
     options: Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
-def serialize_options(root: Part) -> dict[str, dict[str, dict[str, Any]]]:
+def serialize_options(root: ModelPart) -> dict[str, dict[str, dict[str, Any]]]:
     """The regularizers and constraints of the layers, as in `CompileConfig`.
 
     Unknown ones are skipped: on trained arrays they were refused before, and on other arrays they have no effect.
@@ -151,7 +151,7 @@ def _add_options(written: WrittenModel, options: Mapping[str, Mapping[str, Mappi
                 config.update(own)
 
 
-def _state_arrays(root: Part, training: Training, optimizer: dict[str, Any]) -> dict[str, Array]:
+def _state_arrays(root: ModelPart, training: Training, optimizer: dict[str, Any]) -> dict[str, Array]:
     parsed = read_optimizer(optimizer, {})
     order = trainable_arrays(root)
     arrays: list[Any] = [np.asarray(training.steps, np.int32)]

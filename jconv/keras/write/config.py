@@ -22,7 +22,7 @@ from ..read.call_order import layer_order
 from ..read.graph import build
 from ..read.layer import SEQUENTIAL
 from ..read.loaded_model import LoadedModel
-from ..read.parts import FolderNames, Part
+from ..read.parts import FolderNames, ModelPart
 from .call import call_arguments
 from .explicit_masks import Steps, as_attention_masks, merge_by_masks
 from .implicit_masks import (
@@ -46,7 +46,7 @@ class WrittenModel:
     """A config, the root of its parts, and the `names` of its layers by the keys of the model."""
 
     config: dict[str, Any]
-    root: Part
+    root: ModelPart
     names: dict[str, str]
 
 
@@ -101,7 +101,7 @@ class _Writer:
         self._model, self._arrays, self._unmasked, self._has_masks = model, arrays, unmasked, has_masks
         self._shapes = model.all_shapes(shapes)
         self._entries: dict[str, dict[str, Any]] = {}
-        self._parts: list[Part] = []
+        self._parts: list[ModelPart] = []
         # The names of layers by key; a key may be the name of an input, too.
         self._names: dict[str, str] = {}
         # The [layer, call, output] of each value.
@@ -127,7 +127,7 @@ class _Writer:
         entry = {"module": "keras.src.models.functional", "class_name": "Functional", "registered_name": "Functional"}
         if getattr(model, "class_name", "") == SEQUENTIAL:
             entry, config = as_sequential(config) or (entry, config)
-        return WrittenModel({**entry, "config": config}, Part(name, "", "config", parts=self._parts), self._names)
+        return WrittenModel({**entry, "config": config}, ModelPart(name, "", "config", parts=self._parts), self._names)
 
     def _output(self, value: str) -> list[Any]:
         """The history of an output, in which Keras also counts the call that created a Functional model."""
@@ -208,7 +208,7 @@ class _Writer:
         name, arrays = self._names[node.key], self._arrays.get(node.key, {})
         entry, kind = write_layer(node.layer, name, arrays, lambda *nested: _write_nested(*nested).config)
         shape = node.select(self._shapes)
-        part = Part(name, "", node.name, node.key, kind, _with_written_folders(node.layer), shape)
+        part = ModelPart(name, "", node.name, node.key, kind, _with_written_folders(node.layer), shape)
         part.class_name, part.config = entry["class_name"], entry["config"]
         self._parts.append(part)
         self._entries[name] = {**entry, "name": name, "inbound_nodes": []}
@@ -218,7 +218,7 @@ class _Writer:
         arrays = {n.key: self._arrays.get(f"{node.key}/{n.key}", {}) for n in model.nodes}
         folded = fold_inner_models(model, model.all_shapes())
         written = _Writer(folded, model.named_shapes(), arrays, has_masks=self._has_masks).write(name)
-        part = Part(name, "", node.name, node.key, parts=written.root.parts)
+        part = ModelPart(name, "", node.name, node.key, parts=written.root.parts)
         for inner in part.descendants():
             inner.key = f"{node.key}/{inner.key}"
         self._names |= {f"{node.key}/{key}": f"{name}/{own}" for key, own in written.names.items()}

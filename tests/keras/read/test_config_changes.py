@@ -15,7 +15,7 @@ import jconv.keras
 from jconv.keras import KerasFileError
 from jconv.keras.files.json_text import parse_json
 from jconv.keras.read.graph import build
-from jconv.keras.read.parts import Part
+from jconv.keras.read.parts import ModelPart
 from jconv.keras.read.weights import read_by_folder
 from tests.fuzz.compiled import compiled_configs
 from tests.fuzz.mutate import VALUES, Random, changed_config, paths
@@ -34,7 +34,7 @@ def is_read_or_refused(config: Any) -> None:
         return
     for leaf in built.root.leaves():
         try:
-            read_by_folder(Part("", "", "config", parts=[leaf]), _NoArrays())
+            read_by_folder(ModelPart("", "", "config", parts=[leaf]), _NoArrays())
         except KerasFileError as error:
             assert str(error).isprintable() and len(str(error)) <= 1000
 
