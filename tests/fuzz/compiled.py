@@ -37,7 +37,9 @@ def compiled_configs() -> dict[str, Any]:
         known |= {"Lion": ("beta_1", "beta_2")}
         kept = ("learning_rate", *known.get(optimizer, ("beta_1", "beta_2", "epsilon")))
         own = {"class_name": optimizer, "config": {name: options[name] for name in kept} | SHARED}
+        own |= {"module": "keras.optimizers", "registered_name": None}
         loss = {"class_name": losses[number % len(losses)], "config": {"reduction": "sum", "name": "loss"}}
+        loss |= {"module": "keras.losses", "registered_name": None}
         model = functional(layer("Conv1D", "conv1d", CONV | REGULARIZERS))
         found[optimizer] = model | {"compile_config": {"optimizer": own, "loss": loss, "loss_weights": None}}
     for number, loss in enumerate(losses):

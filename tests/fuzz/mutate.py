@@ -37,6 +37,8 @@ NUMBERS: tuple[Any, ...] = (
 TEXTS: tuple[Any, ...] = (
     *("", "a", "in0", "0", "1", "valid", "same", "causal", "relu", "glu", "float16", "mixed_bfloat16", "float64"),
     *("channels_first", "x" * 3000, "a\nb\x00\u202e\ud800", "../../etc/passwd", "abc,cd->abd", "Dense", "Lambda"),
+    *("keras", "keras.layers", "keras.src.ops.numpy", "keras.regularizers", "builtins", "tensorflow", "tcn.tcn", "os"),
+    *("Add", "TCN", "TensorFlowOpLayer", "TFOpLambda", "Custom>Dense", "keras.x>"),
 )
 LISTS: tuple[Any, ...] = (
     *([], [0], [1], [-1], [None], [1, 2], [2, 1], [[1]], [2**40], ["a"], [[]], [0, 0], [10**9] * 3, [[0, 10**9]]),
@@ -56,8 +58,8 @@ OBJECTS: tuple[Any, ...] = (
     {"module": "os", "class_name": "system", "config": {"name": "x"}, "registered_name": None},
 )
 VALUES = (*NUMBERS, *TEXTS, *LISTS, *OBJECTS)
-# Keys whose values are not changed.
-UNCHANGED_KEYS = ("shape", "registered_name", "module")
+# The shapes of tensors are not changed, because jconv does not read them.
+UNCHANGED_KEYS = ("shape",)
 
 Path = tuple[Any, ...]
 
