@@ -14,7 +14,7 @@ from ..kinds.operations import FUNCTIONS
 from .builder import GraphBuilder
 from .call_order import computable, run_order
 from .calls import Call, Ref, flatten, map_tree, parse_argument, read_calls, read_refs, refs_in, replace_refs
-from .layer import MODELS, SEQUENTIAL, read_entry
+from .layer import MODELS, SEQUENTIAL, is_of_keras, read_entry
 from .parts import FolderNames, ModelPart
 from .tensorflow import CLASSES as TENSORFLOW
 from .tensorflow import read_tensorflow
@@ -88,7 +88,7 @@ class FunctionalReader:
             if name in layers:
                 outer.fail(f"the name {name!a} is used twice")
             nodes = outer.get("inbound_nodes", as_list, [])
-            is_custom = name in reader.custom or class_name in reader.custom
+            is_custom = name in reader.custom or class_name in reader.custom or not is_of_keras(class_name, outer)
             layer = FunctionalLayer(name, class_name, inner, read_calls(nodes, inner.place), is_custom)
             layer.is_keras_2 = any(isinstance(node, list) for node in nodes)
             # Operations of keras.ops have no arrays, and Keras does not count a folder for them.
@@ -170,9 +170,8 @@ class FunctionalLayer:
 
         Some functions of keras.ops have the name of a layer, but no option `trainable`.
         """
-        if self.class_name in TENSORFLOW:
-            return not self.is_custom
-        return self.class_name in FUNCTIONS and "trainable" not in self.config.values
+        is_function = self.class_name in FUNCTIONS and "trainable" not in self.config.values
+        return not self.is_custom and (is_function or self.class_name in TENSORFLOW)
 
     def call_number(self, ref: Ref, is_output: bool) -> int:
         """The number of the call that a reference refers to.

@@ -133,12 +133,23 @@ def _kind_of_class(supplied: Any, config: Config) -> Kind:
     )
 
 
-def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
+KERAS_MODULE = re.compile(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)")
+
+
+def is_of_keras(class_name: str, entry: Config) -> bool:
+    """Whether a class is part of Keras, and not another one of the same name."""
     module = entry.get("module", optional(text), None) or "keras"
     registered = entry.get("registered_name", optional(text), None)
-    is_keras = re.match(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)", module) is not None
-    if is_keras and class_name in KINDS and (registered is None or registered == class_name):
+    return KERAS_MODULE.match(module) is not None and registered in (None, class_name)
+
+
+def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
+    is_from_keras = is_of_keras(class_name, entry)
+    if class_name in KINDS and is_from_keras:
         return KINDS[class_name]
+    module = entry.get("module", optional(text), None) or "keras"
+    registered = entry.get("registered_name", optional(text), None)
+    is_keras = KERAS_MODULE.match(module) is not None
     own_name = class_name.rpartition(">")[2]
     # keras-tcn did not register the class at first. Versions before 3.2, which compute something else, lack the option.
     is_unregistered_tcn = is_keras and config.has("use_weight_norm")
@@ -150,6 +161,8 @@ def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
         return config.fail(f"is a layer of QKeras, whose quantizers jconv does not have; {advice}")
     if class_name == "Lambda":
         return config.fail(f"holds Python code, which is never run; {advice}")
+    if module.startswith("keras.src.ops.") and is_from_keras:
+        return config.fail(f"the function {class_name!a} of keras.ops is not one that jconv has; {advice}")
     if is_keras and registered is None:
         return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")
     own = f"{module!a}.{class_name!a}" if entry.has("module") else ascii(registered or class_name)
