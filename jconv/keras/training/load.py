@@ -94,8 +94,14 @@ def load_training(
         config = contents.training or {}
         if optimizer is None:
             serialized = config.get("optimizer_config" if contents.by_layer is not None else "optimizer")
-            if serialized is None:
+            if serialized is None and config.get("loss") is None:
                 raise NotCompiledError(f"{name} was not compiled: it has no optimizer and no loss to continue with")
+            if serialized is None:
+                # Keras removes the optimizer from the config of a model that it saves as `.h5`.
+                raise KerasFileError(
+                    f"{name} has a loss and no optimizer, which Keras loses if it saved the model as .h5 before; save "
+                    "the .keras file first, or pass one of optax's optimizers as optimizer="
+                )
             loaded = _load_optimizer(serialized, built, contents, params, constraints, learning_rate)
         else:
             chain = optax.chain(optimizer, constrain(constraints)) if constraints else optimizer

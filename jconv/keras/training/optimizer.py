@@ -63,9 +63,11 @@ def read_optimizer(
     learning_rate = _learning_rate(config, version)
     clip = _clipping(config)
     decay = config.get("weight_decay", optional(number), None)
-    steps = config.get("gradient_accumulation_steps", optional(integer), None) or 1
-    if steps < 1:
-        config.fail(f"gradient_accumulation_steps must be at least 2 or null, got {steps}")
+    # Keras reads 0 as null, and refuses 1.
+    accumulated = config.get("gradient_accumulation_steps", optional(integer), None)
+    if accumulated and accumulated < 2:
+        config.fail(f"gradient_accumulation_steps must be at least 2, or 0 or null for none, got {accumulated}")
+    steps = accumulated or 1
     average = _moving_average(config, version, steps)
     scales_loss = config.get("loss_scale_factor", optional(number), None) is not None
     check_all_used(config, version.value)

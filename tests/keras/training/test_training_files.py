@@ -175,7 +175,8 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "two clips": (_set(clipnorm=1.0, clipvalue=1.0), "at most one of clipnorm, global_clipnorm, clipvalue may be set"),
     "text": (_set(beta_1="0.9"), "beta_1 must be a finite number, got '0.9'"),
     "rate": (_set(learning_rate=[1]), "learning_rate must be a finite number"),
-    "steps": (_set(gradient_accumulation_steps=-1), "gradient_accumulation_steps must be at least 2 or null, got -1"),
+    "steps": (_set(gradient_accumulation_steps=-1), "must be at least 2, or 0 or null for none, got -1"),
+    "one step": (_set(gradient_accumulation_steps=1), "must be at least 2, or 0 or null for none, got 1"),
     "average": (_set(use_ema=True, ema_momentum=2.0), "ema_momentum must be from 0 to 1"),
     "slots": (_set(amsgrad=True), "has 4 arrays after its counts; Adam must have 6 for the model's 2 trainable arrays"),
     "class": (lambda optimizer: optimizer.update(class_name="Lion"), "the option 'epsilon'"),
@@ -203,6 +204,32 @@ def test_invalid_optimizer_configs_are_refused(name: str, tmp_path: Path) -> Non
     with pytest.raises(jconv.keras.KerasFileError, match=message) as caught:
         jconv.keras.load_training(path)
     assert "\n" not in str(caught.value)
+
+
+def test_zero_accumulation_steps_are_none_as_in_keras(tmp_path: Path) -> None:
+    model = one_layer_model()
+    model.compile(ko.Adam(), "mse")
+    model.optimizer.build(model.trainable_variables)
+    path = _changed(save(model, tmp_path / "a.keras"), _set(gradient_accumulation_steps=0))
+    arrays = keras.models.load_model(path).optimizer.variables
+    assert not any("accumulator" in array.path for array in arrays)
+    training = jconv.keras.load_training(path)
+    assert training.rule is not None and training.rule.accumulation == 1
+    for steps in (1, -1):
+        with pytest.raises(ValueError, match="must be an integer >= 2"):
+            keras.models.load_model(_changed(path, _set(gradient_accumulation_steps=steps)))
+
+
+def test_a_file_without_the_optimizer_is_refused(tmp_path: Path) -> None:
+    """Keras removes the optimizer from the compile config of a model that it saves as `.h5`."""
+    model = one_layer_model()
+    model.compile("adam", "mse")
+    save(model, tmp_path / "a.h5")
+    path = save(model, tmp_path / "a.keras")
+    with pytest.raises(jconv.keras.KerasFileError, match="has a loss and no optimizer, which Keras loses") as caught:
+        jconv.keras.load_training(path)
+    assert not isinstance(caught.value, jconv.keras.NotCompiledError)
+    assert jconv.keras.load_training(path, optimizer=optax.sgd(0.1)).loss is not None
 
 
 def test_loss_scaling_in_float16_is_refused(tmp_path: Path) -> None:
