@@ -173,9 +173,9 @@ class Devices:
         jax.config.update("jax_num_cpu_devices", count)
         self.count = count
 
-    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+    def reply(self, request: dict[str, Any]) -> dict[str, Any]:
         """Measure a network."""
-        return measure(question["network"], self.count, question["repeats"])._asdict()
+        return measure(request["network"], self.count, request["repeats"])._asdict()
 
 
 SIDES = {"devices": Devices}
@@ -195,7 +195,7 @@ def _compare(options: argparse.Namespace) -> None:
     for network in NETWORKS:
         for count in (1,) if NETWORKS[network].single else options.devices:
             with closing(Worker(Side(network, "devices", "devices"), count)) as worker:
-                rows.append(Measured(**worker.ask(network=network, repeats=options.repeats)))
+                rows.append(Measured(**worker.request(network=network, repeats=options.repeats)))
             print(table(rows).splitlines()[-1], file=sys.stderr, flush=True)
     about = machine.describe(jax.devices("cpu")[0])
     if options.json:

@@ -92,7 +92,7 @@ def measure(data: str, network: str, rounds: int) -> Cell:
             if not side.missing:
                 workers[side.name] = (WorkerGroup if side.name == JCONV_SEEDS else Worker)(side, setup)
                 stack.callback(workers[side.name].close)
-        check_losses({name: worker.ask()["losses"] for name, worker in workers.items()})
+        check_losses({name: worker.request()["losses"] for name, worker in workers.items()})
         first, milliseconds = measure_epochs(workers, rounds, SECONDS)
     # A turn of this side trains a seed on each core.
     milliseconds[JCONV_SEEDS] = [value / cores() for value in milliseconds[JCONV_SEEDS]]

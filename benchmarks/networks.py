@@ -122,8 +122,8 @@ def measure_rows(
             for row, times in found.items():
                 for name in rotated(list(times), turn):
                     time.sleep(PAUSE)
-                    question = {"program": row.program, "batch": row.batch, "seconds": seconds}
-                    times[name] += workers[name].ask(**question)["milliseconds"]
+                    request = {"program": row.program, "batch": row.batch, "seconds": seconds}
+                    times[name] += workers[name].request(**request)["milliseconds"]
     return found
 
 
@@ -136,7 +136,7 @@ def _computed_by(row: NetworkRow, workers: dict[str, Worker], check: Check) -> l
         with tempfile.TemporaryDirectory() as folder:
             file = str(Path(folder, "results.npy"))
             try:
-                worker.ask(program=row.program, batch=row.batch, save=file, calls=3 if row.program == STEP else 1)
+                worker.request(program=row.program, batch=row.batch, save=file, calls=3 if row.program == STEP else 1)
             except WorkerError as error:
                 if name in TRAINED:
                     raise

@@ -104,15 +104,15 @@ def measure_epochs(
 
     A turn has the given number of epochs, or as many as take about `seconds`.
     """
-    first = {name: worker.ask(epochs=1)["seconds"] for name, worker in workers.items()}
+    first = {name: worker.request(epochs=1)["seconds"] for name, worker in workers.items()}
     counts = {
-        name: epochs or max(1, round(seconds / worker.ask(epochs=1)["seconds"])) for name, worker in workers.items()
+        name: epochs or max(1, round(seconds / worker.request(epochs=1)["seconds"])) for name, worker in workers.items()
     }
     measured: dict[str, list[float]] = {name: [] for name in workers}
     for turn in range(rounds):
         for name in rotated(list(workers), turn):
             time.sleep(PAUSE)
-            measured[name].append(1e3 * workers[name].ask(epochs=counts[name])["seconds"] / counts[name])
+            measured[name].append(1e3 * workers[name].request(epochs=counts[name])["seconds"] / counts[name])
     return first, measured
 
 
@@ -129,12 +129,12 @@ def _compare(options: argparse.Namespace) -> None:
             worker = Worker(side, options.batch_size)
             stack.callback(worker.close)
             try:
-                started[side.name] = worker.ask()
+                started[side.name] = worker.request()
                 workers[side.name] = worker
             except WorkerError as error:
                 print(f"left out: {error}", flush=True)
                 worker.close()
-        check_losses({name: answer["losses"] for name, answer in started.items()})
+        check_losses({name: reply["losses"] for name, reply in started.items()})
         print(f"{len(workers)} sides agree on the loss after one step; {options.rounds} rounds", flush=True)
         epochs = options.steps and options.steps // fcn.BATCHES
         _, measured = measure_epochs(workers, options.rounds, SECONDS, epochs)

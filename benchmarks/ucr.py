@@ -34,7 +34,7 @@ from training.run import run_folder
 from .shared import command, markdown
 from .shared.machine import cores, describe, versions_line
 from .trainers.ucr_run import PROTOCOL, SIDE, UcrRun
-from .trainers.workers import answers
+from .trainers.workers import replies
 
 # Accuracy in percent, mean and standard deviation of five runs: Fawaz et al. (2019), and, for data sets added to the
 # archive in 2018, the results that its authors publish with it.
@@ -108,12 +108,12 @@ def _run(options: argparse.Namespace) -> None:
     for data in dict.fromkeys(data for data, *_ in missing):
         load(data)
     _write(options.json, machine, runs.values(), cells(runs, wanted))
-    questions = [
+    requests = [
         {**dict(zip(UcrRun._fields, key, strict=False)), "unfinished": _unfinished(options.json, key)}
         for key in missing
     ]
-    with closing(answers(SIDE, questions, options.processes or min(cores(), len(wanted)))) as coming:
-        for own in (UcrRun(**answer) for answer in coming):
+    with closing(replies(SIDE, requests, options.processes or min(cores(), len(wanted)))) as coming:
+        for own in (UcrRun(**reply) for reply in coming):
             runs[own.key] = own
             print(f"{own.data} {own.network}, seed {own.seed}: {own.accuracy:.1f} ({own.seconds:,.0f} s)", flush=True)
             _write(options.json, machine, runs.values(), cells(runs, wanted))

@@ -1,6 +1,6 @@
 """openxla/xla issue 47945: a grouped convolution whose batch is sharded over devices gathers the complete batch.
 
-A worker process answers with the numbers of all-gathers in the compiled programs of lax and of jconv.
+A worker process replies with the numbers of all-gathers in the compiled programs of lax and of jconv.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Counter:
         jax.config.update("jax_platforms", "cpu")
         jax.config.update("jax_num_cpu_devices", DEVICES)
 
-    def answer(self, _: Any) -> dict[str, int]:
+    def reply(self, _: Any) -> dict[str, int]:
         """The counts by side."""
         return {side: count(side) for side in CONVOLUTIONS}
 

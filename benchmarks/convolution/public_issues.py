@@ -206,4 +206,4 @@ def _gathers() -> dict[str, Any]:
     link = "openxla/xla 47945"
     program = "all-gathers in a grouped convolution of a batch that is sharded over 8 simulated devices"
     with closing(Worker(Side(link, "convolution.gathers", "gathers"), None)) as worker:
-        return {"link": link, "program": program, "unit": "all-gathers", "values": worker.ask()}
+        return {"link": link, "program": program, "unit": "all-gathers", "values": worker.request()}

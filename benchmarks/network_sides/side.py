@@ -1,4 +1,4 @@
-"""The base class of the sides, which answer questions of the process that prints the table; their inputs and timing."""
+"""The base class of the sides, each of which runs in a worker process; their inputs and timing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEARNING_RATE = 1e-3
 
 
 class NetworkSide(ABC):
-    """Answers questions about one network, in a file that Keras saved.
+    """Computes and times one network, read from a file that Keras saved.
 
     A subclass returns functions without arguments: `forward` one that returns the output, and `step` one that takes a
     step of gradient descent on the mean squared error and returns the loss before it. They wait for their result.
@@ -27,16 +27,16 @@ class NetworkSide(ABC):
         keep_memory()
         self.prepared = cache(self.prepare)
 
-    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Answer a question: with `save`, write the results of `calls` calls to this file, else time calls."""
-        call = self.prepared(question["program"], question["batch"])
-        if "save" in question:
-            np.save(question["save"], np.asarray([call() for _ in range(question["calls"])], np.float32))
+    def reply(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Reply to a request: with `save`, write the results of `calls` calls to this file, else time calls."""
+        call = self.prepared(request["program"], request["batch"])
+        if "save" in request:
+            np.save(request["save"], np.asarray([call() for _ in range(request["calls"])], np.float32))
             return {}
-        return {"milliseconds": time_calls(call, question["seconds"])}
+        return {"milliseconds": time_calls(call, request["seconds"])}
 
     def prepare(self, program: str, batch: int) -> Call:
-        """The call of a program for a batch size."""
+        """The function that runs a program for a batch size."""
         x, shape = examples(self.input_shape, batch), (batch, *self.output_shape)
         return self.forward(x) if program == FORWARD else self.step(x, targets(shape))
 
@@ -50,7 +50,7 @@ class NetworkSide(ABC):
     def step(self, x: Any, target: Any) -> Call:
         """A function that takes a training step and returns the loss before it.
 
-        Sides that are measured forward only have none.
+        Not defined by sides of which only the forward pass is measured.
         """
         raise NotImplementedError(f"{type(self).__name__} has no training step")
 
@@ -66,12 +66,12 @@ def targets(shape: tuple[int, ...]) -> Any:
 
 
 def time_calls(call: Call, seconds: float) -> list[float]:
-    """Milliseconds of consecutive calls for about `seconds`, at least one.
+    """The milliseconds of each call, for about `seconds` and at least once.
 
     The first call warms up and is not counted, unless it takes so long that this makes no difference.
     """
     _, first = once(call)
-    found, end = [1e3 * first] if first > WARMED else [], time.perf_counter() + seconds
-    while not found or (first <= WARMED and time.perf_counter() < end):
-        found.append(1e3 * once(call)[1])
-    return found
+    times, end = [1e3 * first] if first > WARMED else [], time.perf_counter() + seconds
+    while not times or (first <= WARMED and time.perf_counter() < end):
+        times.append(1e3 * once(call)[1])
+    return times

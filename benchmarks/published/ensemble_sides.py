@@ -18,7 +18,7 @@ from .ensembles import clear_padding, inputs
 
 
 class EnsembleSide(NetworkSide):
-    """Answers questions about the mean of the networks in `files`."""
+    """Computes and times the mean of the networks in `files`."""
 
     def prepare(self, program: str, batch: int) -> Call:
         """See `NetworkSide`."""

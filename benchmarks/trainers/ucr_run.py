@@ -29,7 +29,7 @@ SIDE = Side("a run", "trainers.ucr_run", "run")
 
 
 class UcrRun(NamedTuple):
-    """A run's data set, network, seed and epochs; test accuracy in percent, lowest training loss, seconds, cores."""
+    """A run and its results: the accuracy on the test series in percent, the lowest training loss, the time."""
 
     data: str
     network: str
@@ -47,21 +47,21 @@ class UcrRun(NamedTuple):
 
 
 class Trainer:
-    """The side of a worker process: trains each requested run."""
+    """The side of a worker process, which trains a run for each request."""
 
     def __init__(self, _: Any) -> None:
         keep_memory()
 
-    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+    def reply(self, request: dict[str, Any]) -> dict[str, Any]:
         """The fields of a `UcrRun`, given its key."""
-        return train(**question)._asdict()
+        return train(**request)._asdict()
 
 
 def train(data: str, network: str, seed: int, epochs: int, unfinished: str | None = None) -> UcrRun:
-    """Train a network on a data set with a seed, by the protocol except for the number of epochs.
+    """Train a network on a data set with a seed, by the protocol but for `epochs` epochs.
 
-    `unfinished` is a folder of checkpoints, from which an interrupted run continues. The seconds are then extrapolated
-    from the remaining epochs to all.
+    `unfinished` is a folder of checkpoints, from which an interrupted run continues. The time is then extrapolated
+    from the remaining epochs to all of them.
     """
     began = time.perf_counter()
     task, plan, one_epoch, evaluate = _compiled(data, network, epochs)
@@ -88,7 +88,7 @@ def train(data: str, network: str, seed: int, epochs: int, unfinished: str | Non
 
 @lru_cache(1)
 def _compiled(data: str, network: str, epochs: int) -> tuple[Task, Plan, Callable[..., Any], Callable[..., Any]]:
-    """The task and the compiled programs that the seeds of a cell share."""
+    """The task, its plan, and the compiled programs, which all seeds of a data set and network share."""
     task = classification(load(data), network, normalize_series=True)
     plan = protocols.plan(PROTOCOL, network, len(task.train.x), epochs=epochs)
     return task, plan, loop.make_epoch(task, plan), loop.make_evaluation(task)

@@ -1,8 +1,8 @@
 """Worker processes: one for each side of a comparison, or several that compute many runs in parallel.
 
-A worker answers questions, which are lines of JSON on standard input. The answer to `{}` has the library's version and
-the losses before and after one step, the answer to `{"epochs": n}` the seconds that n epochs take. A side that has a
-method `answer` answers with it instead.
+A worker reads requests, lines of JSON on standard input, and writes a line of JSON in reply to each. The reply to `{}`
+contains the library's version and the losses before and after one step; the reply to `{"epochs": n}` contains the
+seconds that n epochs take. A side with a method `reply` computes its replies with it instead.
 
 A worker ends immediately when its parent process ends for any reason. It ignores Ctrl-C, which the parent handles.
 """
@@ -58,7 +58,7 @@ def installed(sides: Sequence[Side]) -> list[Side]:
 
 
 class WorkerError(Failure):
-    """A side could not answer."""
+    """A side failed to reply."""
 
 
 class Worker:
@@ -79,27 +79,27 @@ class Worker:
             start_new_session=True,
         )
 
-    def ask(self, **question: Any) -> dict[str, Any]:
-        """Ask a question and return the answer. Raises `WorkerError` if the process fails."""
-        self.tell(**question)
-        return self.answer()
+    def request(self, **request: Any) -> dict[str, Any]:
+        """Send a request and return the reply. Raises `WorkerError` if the process fails."""
+        self.send(**request)
+        return self.receive()
 
-    def tell(self, **question: Any) -> None:
-        """Send a question, without waiting for the answer. Raises `WorkerError` if the process has ended."""
+    def send(self, **request: Any) -> None:
+        """Send a request, without waiting for the reply. Raises `WorkerError` if the process has ended."""
         assert self.process.stdin
         try:
-            print(json.dumps(question), file=self.process.stdin, flush=True)
+            print(json.dumps(request), file=self.process.stdin, flush=True)
         except BrokenPipeError:
             raise WorkerError(f"{self.name}: its process ended") from None
 
-    def answer(self) -> dict[str, Any]:
-        """Wait for the answer to the question that was sent. Raises `WorkerError` if the process fails."""
+    def receive(self) -> dict[str, Any]:
+        """Wait for the reply to the request that was sent. Raises `WorkerError` if the process fails."""
         assert self.process.stdout
         line = self.process.stdout.readline()
-        answer = json.loads(line) if line else {"error": "its process ended"}
-        if "error" in answer:
-            raise WorkerError(f"{self.name}: {answer['error']}")
-        return answer
+        reply = json.loads(line) if line else {"error": "its process ended"}
+        if "error" in reply:
+            raise WorkerError(f"{self.name}: {reply['error']}")
+        return reply
 
     def close(self) -> None:
         """End the process."""
@@ -109,17 +109,17 @@ class Worker:
 
 
 class WorkerGroup:
-    """Processes of one side, one for each core, that answer each question at the same time."""
+    """Processes of one side, one for each core, that handle each request at the same time."""
 
     def __init__(self, side: Side, argument: Any) -> None:
         self.workers = start_workers(side, argument, split_cores(cores()))
 
-    def ask(self, **question: Any) -> dict[str, Any]:
-        """The answer of the first process, with the seconds until all have answered."""
+    def request(self, **request: Any) -> dict[str, Any]:
+        """The reply of the first process, with the seconds until all have replied."""
         began = time.perf_counter()
         for worker in self.workers:
-            worker.tell(**question)
-        first, *_ = [worker.answer() for worker in self.workers]
+            worker.send(**request)
+        first, *_ = [worker.receive() for worker in self.workers]
         return {**first, "seconds": time.perf_counter() - began}
 
     def close(self) -> None:
@@ -137,48 +137,48 @@ def start_workers(side: Side, argument: Any, parts: Sequence[set[int]]) -> list[
     return workers
 
 
-def answers(side: Side, questions: Sequence[dict[str, Any]], count: int) -> Generator[dict[str, Any]]:
-    """The answers to questions as they arrive, from `count` processes that run in parallel.
+def replies(side: Side, requests: Sequence[dict[str, Any]], count: int) -> Generator[dict[str, Any]]:
+    """The replies to requests as they arrive, from `count` processes that run in parallel.
 
     Raises `WorkerError` if one of them fails. At the end, all processes are stopped.
     """
-    waiting, workers = list(reversed(questions)), start_workers(side, None, split_cores(count)[: len(questions)])
+    waiting, workers = list(reversed(requests)), start_workers(side, None, split_cores(count)[: len(requests)])
     try:
         with selectors.DefaultSelector() as busy:
             for worker in workers:
-                worker.tell(**waiting.pop())
+                worker.send(**waiting.pop())
                 assert worker.process.stdout
                 busy.register(worker.process.stdout, selectors.EVENT_READ, worker)
             while busy.get_map():
                 for key, _ in busy.select():
                     worker: Worker = key.data
-                    answer = worker.answer()
+                    reply = worker.receive()
                     if waiting:
-                        worker.tell(**waiting.pop())
+                        worker.send(**waiting.pop())
                     else:
                         busy.unregister(key.fileobj)
-                    yield answer
+                    yield reply
     finally:
         for worker in workers:
             worker.close()
 
 
 def serve(module: str, key: str, argument: Any) -> None:
-    """Run the process of a side: answer each line of standard input."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints is not an answer
+    """Run the process of a side: reply to each line of standard input."""
+    output, sys.stdout = sys.stdout, sys.stderr  # so that what a library prints is not taken for a reply
     side: Any = None
     for line in _lines():
         try:
             side = side or _build(module, key, argument)
-            answer = (getattr(side, "answer", None) or partial(_answer, side))(json.loads(line))
+            reply = (getattr(side, "reply", None) or partial(_reply, side))(json.loads(line))
         except Exception as error:  # any exception, which is reported to the parent
             first_line = (str(error).strip().splitlines() or [""])[0]
-            answer = {"error": f"{type(error).__name__}: {first_line}"}
-        print(json.dumps(answer), file=answers, flush=True)
+            reply = {"error": f"{type(error).__name__}: {first_line}"}
+        print(json.dumps(reply), file=output, flush=True)
 
 
 def _lines() -> Iterator[str]:
-    """The lines of standard input; the process ends with them."""
+    """The lines of standard input; the process ends when it is closed."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
@@ -198,11 +198,11 @@ def _build(module: str, key: str, argument: Any) -> Any:
     return side
 
 
-def _answer(training: fcn.Trainer, question: Mapping[str, Any]) -> dict[str, Any]:
-    if "epochs" not in question:
+def _reply(training: fcn.Trainer, request: Mapping[str, Any]) -> dict[str, Any]:
+    if "epochs" not in request:
         return {"version": training.version, "losses": training.losses()}
     began = time.perf_counter()
-    training.run(question["epochs"])
+    training.run(request["epochs"])
     return {"seconds": time.perf_counter() - began}
 
 

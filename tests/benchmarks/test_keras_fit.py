@@ -12,14 +12,14 @@ from benchmarks.trainers.workers import WorkerError
 
 
 class FakeWorker:
-    """A side that answers at once."""
+    """A side that replies at once."""
 
     losses = (0.7, 0.6)
 
     def __init__(self, side, setup):
         self.side, self.setup = side, setup
 
-    def ask(self, epochs=None):
+    def request(self, epochs=None):
         seconds = {JCONV: 0.5, JCONV_SEEDS: 1.2, "Keras on JAX": 1.0}.get(self.side.name, 3.0)
         return {"losses": list(self.losses)} if epochs is None else {"seconds": seconds * epochs}
 
@@ -58,9 +58,11 @@ def test_the_command_writes_every_measurement(tmp_path, capsys):
 
 
 def test_a_side_that_computes_something_else_is_found(faked, capsys):
-    ask = FakeWorker.ask
+    request = FakeWorker.request
     faked.setattr(
-        FakeWorker, "ask", lambda self, **how: {"losses": [9, 8]} if "Keras" in self.side.name else ask(self, **how)
+        FakeWorker,
+        "request",
+        lambda self, **how: {"losses": [9, 8]} if "Keras" in self.side.name else request(self, **how),
     )
     assert keras_fit.main(["--sets", "gunpoint", "--models", "fcn"]) == 1
     assert "keras_fit: Keras on JAX: losses" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_jconv_reads_and_computes_every_network(network: KerasNetwork, files: An
     for program, calls in ((FORWARD, 1), (STEP, 3)):
         results = []
         for side in (ours, theirs):
-            side.answer({"program": program, "batch": 2, "save": str(tmp_path / "y.npy"), "calls": calls})
+            side.reply({"program": program, "batch": 2, "save": str(tmp_path / "y.npy"), "calls": calls})
             results.append(np.load(tmp_path / "y.npy"))
         assert np.abs(results[0] - results[1]).max() < 1e-5 * np.abs(results[1]).max()
         if program == STEP:
@@ -100,7 +100,7 @@ def test_ratios_are_computed_from_medians() -> None:
 
 
 class Workers:
-    """Workers that answer at once. `results` has the result of each side, or an exception if the side fails."""
+    """Workers that reply at once. `results` has the result of each side, or an exception if the side fails."""
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results
@@ -113,7 +113,7 @@ class Workers:
             self.name = name
             yield name, self
 
-    def ask(self, save: str, **_: Any) -> None:
+    def request(self, save: str, **_: Any) -> None:
         if isinstance(self.results[self.name], Exception):
             raise self.results[self.name]
         np.save(save, self.results[self.name])

@@ -75,15 +75,15 @@ def test_both_sides_compute_the_mean(program: str, batch: int, files: Any, tmp_p
     own = files[DEEPLC if program == PEPTIDES else SPLICEAI]
     file, results = tmp_path / "y.npy", []
     for side in (ensemble_sides.Jconv(own), ensemble_sides.Keras(own)):
-        side.answer({"program": program, "batch": batch, "save": str(file), "calls": 1})
+        side.reply({"program": program, "batch": batch, "save": str(file), "calls": 1})
         results.append(np.load(file)[0])
     assert np.abs(results[0] - results[1]).max() <= 1e-6 * np.abs(results[1]).max()
     row = 0 if program == PEPTIDES else 1
     x, lengths = inputs(program, batch)
     length = None if lengths is None else lengths[row]
-    alone = [a[:1] for a in x] if program == PEPTIDES else x[row : row + 1, :length]
+    example = [a[:1] for a in x] if program == PEPTIDES else x[row : row + 1, :length]
     models = [jconv.keras.load(path) for path in own]
-    expected = np.mean([model.reference(params, state, alone) for model, params, state in models], axis=0)[0]
+    expected = np.mean([model.reference(params, state, example) for model, params, state in models], axis=0)[0]
     found = results[0][row]
     assert np.abs(found[: len(expected)] - expected).max() <= 1e-5 * np.abs(expected).max()
     assert not found[len(expected) :].any()

@@ -70,12 +70,12 @@ def test_user_errors_end_with_exit_code_2(arguments, capsys):
 
 
 class FakeWorker:
-    """A side that answers at once."""
+    """A side that replies at once."""
 
     def __init__(self, side, batch_size):
         self.side, self.batch_size = side, batch_size
 
-    def ask(self, epochs=None):
+    def request(self, epochs=None):
         if epochs:
             return {"seconds": 0.25 * epochs}
         if "compile" in self.side.name:

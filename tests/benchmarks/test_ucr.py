@@ -29,28 +29,28 @@ def _faked(monkeypatch, end=None):
     """Replaces each run by an immediate result, except that seed 1 raises `end`. Returns the requested seeds."""
     seeds = []
 
-    def answers(side, questions, count):
-        for question in questions:
-            seeds.append(question["seed"])
-            Path(question.pop("unfinished")).mkdir(parents=True, exist_ok=True)
-            if end is not None and question["seed"] == 1:
+    def replies(side, requests, count):
+        for request in requests:
+            seeds.append(request["seed"])
+            Path(request.pop("unfinished")).mkdir(parents=True, exist_ok=True)
+            if end is not None and request["seed"] == 1:
                 raise end
-            yield UcrRun(**question, accuracy=96.0 + question["seed"], loss=0.5, seconds=2.0, cores=1)._asdict()
+            yield UcrRun(**request, accuracy=96.0 + request["seed"], loss=0.5, seconds=2.0, cores=1)._asdict()
 
-    monkeypatch.setattr(ucr, "answers", answers)
+    monkeypatch.setattr(ucr, "replies", replies)
     return seeds
 
 
 def test_seeds_in_parallel_have_the_same_bits(tmp_path, monkeypatch, capsys):
     received = []
 
-    def answers(side, questions, count):
+    def replies(side, requests, count):
         """Runs the first seed once more at the end."""
-        for answer in workers.answers(side, [*questions, questions[0]], count):
-            received.append(answer)
-            yield answer
+        for reply in workers.replies(side, [*requests, requests[0]], count):
+            received.append(reply)
+            yield reply
 
-    monkeypatch.setattr(ucr, "answers", answers)
+    monkeypatch.setattr(ucr, "replies", replies)
     file = tmp_path / "a" / "b.json"
     assert ucr.main([*COMMAND, "--processes", "2", "--json", str(file)]) == 0
     out = capsys.readouterr().out
@@ -122,13 +122,13 @@ def test_a_mean_holds_within_two_deviations_or_one_point():
 def test_no_process_remains(monkeypatch):
     started, start = [], workers.start_workers
     monkeypatch.setattr(workers, "start_workers", lambda *given: started.extend(start(*given)) or started)
-    questions = [{**RUN, "data": "nothing", "seed": seed} for seed in range(3)]
+    requests = [{**RUN, "data": "nothing", "seed": seed} for seed in range(3)]
     with pytest.raises(WorkerError, match="a run: UserError: there is no file 'nothing'"):
-        list(workers.answers(SIDE, questions, 2))
+        list(workers.replies(SIDE, requests, 2))
     assert len(started) == 2 and all(worker.process.poll() is not None for worker in started)
     # A worker whose parent has died, so that its standard input ends, does not finish its run.
     orphan = Worker(SIDE, None)
-    orphan.tell(**RUN, seed=0)
+    orphan.send(**RUN, seed=0)
     with orphan.process as process:
         assert process.stdin and process.stdout
         process.stdin.close()
