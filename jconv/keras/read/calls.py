@@ -15,14 +15,14 @@ from ..files.errors import KerasFileError
 from ..files.limits import MAX_ITEMS
 from ..kinds.config import Config, anything, as_dict, as_list, integer, one_of, optional, shortened, text
 
-# What Keras 2 writes in place of a layer's name if an argument is an array.
+# What Keras 2 writes in place of the layer and the call if an argument is an array and not a tensor.
 KERAS_2_CONSTANT = ["_CONSTANT_VALUE", -1]
 DTYPES = ("float16", "bfloat16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A reference to a tensor: output number `tensor` of call number `call` of a layer."""
+    """A reference to a tensor: the output with index `tensor` of the call with index `call` of a layer."""
 
     layer: str
     call: int
@@ -88,7 +88,7 @@ def _keras_3_call(node: dict[str, Any], place: str) -> Call:
 
 
 def _keras_2_call(node: Any, place: str) -> Call:
-    """A call from `[[layer, call, tensor, kwargs], ...]`, or from one such entry alone."""
+    """A call from `[[layer, call, tensor, kwargs], ...]`, or from a single such entry."""
     entries = [node] if isinstance(node, list) and node and isinstance(node[0], str) else node
     if not isinstance(entries, list) or not all(isinstance(e, list) and len(e) in (3, 4) for e in entries):
         raise KerasFileError(f"{place}: a call must be a list of [layer, call, output], got {shortened(node)}")
@@ -137,7 +137,7 @@ def parse_argument(value: Any, place: str) -> Any:
         return ...
     if name in ("__numpy__", "__tensor__"):
         return Constant(_nested_numbers(inner.get("value", anything), place), inner.get("dtype", one_of(*DTYPES)))
-    return inner.fail("no argument of a layer is of this class; it is not imported")
+    return inner.fail("arguments of this class are not supported; nothing is imported")
 
 
 def as_constant(value: Any) -> Any:
@@ -162,7 +162,7 @@ def _nested_numbers(value: Any, place: str) -> Any:
             raise KerasFileError(f"{place}: a constant has {len(value):,} rows; more than {MAX_ITEMS:,} are refused")
         return tuple(_nested_numbers(part, place) for part in value)
     if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise KerasFileError(f"{place}: a constant must hold finite numbers, got {shortened(value)}")
+        raise KerasFileError(f"{place}: a constant must contain finite numbers, got {shortened(value)}")
     return value
 
 

@@ -1,7 +1,7 @@
-"""One layer of a config as a layer of jconv.
+"""Reads one layer of a Keras config as a jconv layer.
 
-The class gives the kind, which reads the options. Options common to many Keras classes become wrappers: `trainable`
-false is `Frozen`, `data_format` channels first is `ChannelsFirst`, a dtype policy is `InDtype`.
+The Keras class determines the `Kind`, which reads the options. Options common to many Keras classes become
+wrappers: `trainable` false is `Frozen`, `data_format` channels first is `ChannelsFirst`, a dtype policy is `InDtype`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ..kinds.convolution import TCN_KIND, TCN_PACKAGE
 from ..kinds.kind import OTHER, Kind
 from ..layers import NestedModel
 
-# Options of any layer that change neither its outputs nor the gradients of a plain loss. Regularizers and constraints
-# are read by `keras/training`.
+# Options of any layer that change neither its outputs nor the gradients of a loss without regularization. Regularizers
+# and constraints are read by `keras/training`.
 IGNORED = re.compile(
     r"name|trainable|dtype|autocast|seed|build_config|batch_input_shape|input_shape|batch_shape|input_dtype"
     r"|\w*_initializer|\w*_regularizer|\w*_constraint|implementation|time_major|lora_rank|lora_alpha|quantization_config"
 )
-# Options that must be null, because with them the file has other arrays than the plain layer.
+# Options that must be null, because with them the file has other arrays.
 UNSUPPORTED = ("lora_rank", "quantization_config")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 # Options that make a layer random in training, unless they are zero.
@@ -50,7 +50,7 @@ MODELS = ("Functional", "Model", SEQUENTIAL)
 class ParsedLayer:
     """A layer of a config: the `base` layer, its kind, and `wrap`, which adds the wrappers.
 
-    A layer that the user supplies is of the kind `OTHER`.
+    A layer object that the user supplies has the kind `OTHER`.
     """
 
     name: str
@@ -80,12 +80,12 @@ def read_layer(
     read_model: Callable[[Any, str], Layer],
     has_mixed_types: bool = False,
 ) -> ParsedLayer:
-    """The layer of the entry `value` at `place`; `read_model` reads a model that is inside a layer.
+    """The layer of the entry `value` at `place`; `read_model` reads a model inside a layer.
 
     With `has_mixed_types`, a layer that computes in float32 is wrapped in `InDtype`, too.
 
-    Raises `KerasFileError` for a class that jconv does not know and the user did not supply, and for options that jconv
-    does not have.
+    Raises `KerasFileError` for a class that jconv does not support and the user did not supply, and for unsupported
+    options.
     """
     class_name, name, entry, config = read_entry(value, place)
     # A registered class has a name such as Custom>ConvDNA, which Keras 2 writes as the class.
@@ -112,14 +112,14 @@ def read_layer(
 
 
 def _as_activation(parsed: ParsedLayer, config: Config) -> Layer:
-    """A layer that is the activation of the layer of `config`, without the wrappers that both have."""
+    """The activation of the layer of `config`, without its wrappers, which must be those of that layer."""
     dtype, trainable = dtype_of(config), config.get("trainable", flag, True)
     wrapped = parsed.wrap(parsed.base)
     while wrapped is not parsed.base:
         if isinstance(wrapped, InDtype) and wrapped.dtype != dtype:
-            config.fail(f"its activation {parsed.name!a} computes in {wrapped.dtype}, and the layer in {dtype}")
+            config.fail(f"its activation {parsed.name!a} computes in {wrapped.dtype}, but the layer in {dtype}")
         if isinstance(wrapped, Frozen) and trainable and isinstance(parsed.base, PReLU):
-            config.fail(f"its activation {parsed.name!a} has trainable false, and the layer true")
+            config.fail(f"its activation {parsed.name!a} has trainable false, but the layer true")
         assert isinstance(wrapped, (ChannelsFirst, Frozen, InDtype))
         wrapped = wrapped.layer
     return parsed.base
@@ -129,7 +129,7 @@ def _kind_of_class(supplied: Any, config: Config) -> Kind:
     """The kind of a layer class that the user supplies."""
     kind = next((kind for kind in KINDS.values() if kind.layer is supplied), None)
     return kind or config.fail(
-        f"custom_layers must have a layer for it, or the jconv class of a layer that Keras has, got {supplied!r}"
+        f"custom_layers must have a jconv layer for it, or the jconv class of a Keras layer, got {supplied!r}"
     )
 
 
@@ -151,20 +151,21 @@ def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
     registered = entry.get("registered_name", optional(text), None)
     is_keras = KERAS_MODULE.match(module) is not None
     own_name = class_name.rpartition(">")[2]
-    # keras-tcn did not register the class at first. Versions before 3.2, which compute something else, lack the option.
+    # The first versions of keras-tcn did not register the class. Those before 3.2 compute something else; they do not
+    # have the option.
     is_unregistered_tcn = is_keras and config.has("use_weight_norm")
     is_tcn = class_name != own_name or module.partition(".")[0] == TCN_PACKAGE or is_unregistered_tcn
     if own_name == TCN_KIND.name and is_tcn:
         return TCN_KIND
     advice = "supply a jconv layer for it with custom_layers={name or class: layer, or its class with Keras's options}"
     if re.fullmatch(r"Q[A-Z]\w*", class_name):
-        return config.fail(f"is a layer of QKeras, whose quantizers jconv does not have; {advice}")
+        return config.fail(f"is a layer of QKeras, whose quantizers are not supported; {advice}")
     if class_name == "Lambda":
-        return config.fail(f"holds Python code, which is never run; {advice}")
+        return config.fail(f"contains Python code, which is never run; {advice}")
     if module.startswith("keras.src.ops.") and is_from_keras:
-        return config.fail(f"the function {class_name!a} of keras.ops is not one that jconv has; {advice}")
+        return config.fail(f"the function {class_name!a} of keras.ops is not supported; {advice}")
     if is_keras and registered is None:
-        return config.fail(f"Keras's layer {class_name!a} is not one that jconv has; {advice}")
+        return config.fail(f"Keras's layer {class_name!a} is not supported; {advice}")
     own = f"{module!a}.{class_name!a}" if entry.has("module") else ascii(registered or class_name)
     return config.fail(f"is a custom class, {own}, which is not imported; {advice}")
 
@@ -196,7 +197,7 @@ def dtype_of(config: Config) -> str:
             return "float32"
         if isinstance(value, str) and value.removeprefix("mixed_") in DTYPES:
             return value.removeprefix("mixed_")
-        raise ValueError(f"must be one of {', '.join(DTYPES)} or mixed_ before one")
+        raise ValueError(f"must be one of {', '.join(DTYPES)}, or one with the prefix mixed_")
 
     return config.get("dtype", read, "float32")
 
@@ -210,19 +211,19 @@ def has_other_types(config: Config) -> bool:
 
 
 def _check_unused_keys(config: Config, allows_null: bool) -> None:
-    """Refuse options that were not read; `allows_null` is for a supplied class, whose file has the author's options."""
+    """Refuse options that were not read. `allows_null` is for a supplied class: its author's options may be null."""
     for key in UNSUPPORTED:
         if config.has(key):
             config.fail(f"{key}={shortened(config.values[key])} is not read; save the model without it")
     for key in config.unused_keys():
         if not IGNORED.fullmatch(key) and not (allows_null and not config.has(key)):
-            config.fail(f"the option {key!a} (at {shortened(config.values[key])}) is not one that jconv has")
+            config.fail(f"the option {key!a} (value {shortened(config.values[key])}) is not supported")
 
 
 def called_layer(parsed: ParsedLayer, inputs: tuple[str, ...], options: Mapping[str, Any], mode: bool | None) -> Layer:
-    """The layer of one call: with the names of its `inputs` and the `options` of the call.
+    """The layer of one call, with the names of its `inputs` and the `options` of the call.
 
-    `mode` is True if the call is always in training, False if it never is, None if that is not fixed.
+    `mode` is True if the call is always in training mode, False if never, None if neither is fixed.
     """
     changes: dict[str, Any] = dict(options)
     if inputs and inputs != getattr(parsed.base, "inputs", inputs):
@@ -233,7 +234,7 @@ def called_layer(parsed: ParsedLayer, inputs: tuple[str, ...], options: Mapping[
 
 
 def depends_on_mode(value: Any) -> bool:
-    """Whether a layer, or one inside it, computes something else in training."""
+    """Whether a layer, or one inside it, computes something else in training mode."""
     if isinstance(value, NestedModel):
         return any(depends_on_mode(node.layer) for node in value.model.nodes)
     if not isinstance(value, Layer):

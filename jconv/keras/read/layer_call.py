@@ -19,7 +19,7 @@ Inputs = list[tuple[str, str]]
 
 
 def mode_of(call: Call, mode: bool | None, builder: GraphBuilder, place: str) -> bool | None:
-    """Whether a call is always (True) or never (False) in training, which a call in Keras 2 may fix; otherwise `mode`.
+    """True if a call is always in training mode, False if never, as an argument in Keras 2 says; otherwise `mode`.
 
     Raises `KerasFileError` for a value other than true, false and null.
     """
@@ -83,7 +83,7 @@ class LayerCaller:
             if name in accepted or name == "training" or value is None:
                 continue
             if name not in fields:
-                self._fail(f"is called with {name!a}, which jconv does not have for it")
+                self._fail(f"is called with {name!a}, which is not supported")
             options[fields[name]] = value
         return options
 

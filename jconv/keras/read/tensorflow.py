@@ -128,14 +128,14 @@ ADVICE = "supply a jconv layer for it with custom_layers={name: layer}"
 def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Callable[[Ref], Any]) -> Operation:
     """The operation of a node of one of the `CLASSES`; `to_input` gives the input for each tensor.
 
-    Raises `KerasFileError`, with the name of the function, for a function that jconv does not have.
+    Raises `KerasFileError`, with the name of the function, for an unsupported function.
     """
     with error_context(config.place, "Operation: "):
         if class_name == GRAPH_OPERATION:
             return _graph_operation(config, call, to_input)
         name = config.get("function", text)
         if name not in TABLE:
-            raise KerasFileError(f"{config.place}: TensorFlow's {name!a} is not one that jconv has; {ADVICE}")
+            raise KerasFileError(f"{config.place}: TensorFlow's {name!a} is not supported; {ADVICE}")
         operation, names = TABLE[name]
         given = dict(zip(names, call.args, strict=False)) | call.kwargs
         given = {**DEFAULTS.get(name, {}), **{key: value for key, value in given.items() if key != "name"}}
@@ -146,9 +146,7 @@ def read_tensorflow(class_name: str, config: Config, call: Call, to_input: Calla
         options = {names[key]: given.pop(key) for key in names if given.get(key) is not None}
         for key, value in given.items():
             if key not in names and value is not None and value not in FIXED.get(key, ()):
-                config.fail(
-                    f"the option {key!a} of TensorFlow's {name} (at {shortened(value)}) is not one that jconv has"
-                )
+                config.fail(f"the option {key!a} of TensorFlow's {name} (value {shortened(value)}) is not supported")
         options |= {key: as_constant(options[key]) for key in ARRAYS if key in options}
         if name == "identity":
             options["x2"] = 1
@@ -231,7 +229,7 @@ def _graph_operation(config: Config, call: Call, to_input: Callable[[Ref], Any])
         return Operation("squeeze", (inputs[0],), (("axis", tuple(int(axis) for axis in axes) or None),))
     if name == "StridedSlice":
         return Operation("get_item", (inputs[0], _strided(inputs[1:], attributes)))
-    raise KerasFileError(f"{config.place}: TensorFlow's operation {name!a} is not one that jconv has; {ADVICE}")
+    raise KerasFileError(f"{config.place}: TensorFlow's operation {name!a} is not supported; {ADVICE}")
 
 
 def _attribute(attributes: Mapping[str, Any], name: str, kind: str, default: Any) -> Any:

@@ -69,9 +69,9 @@ def lambdas(code: str) -> dict[str, dict[str, Any]]:
 LAMBDAS = ["keras_2", "keras_3", "safe_mode_off", "safe_mode_null", "op_lambda"]
 
 
-def refuse_lambda(which: str, path: Path, canary: Path) -> None:
+def check_lambda_is_refused(which: str, path: Path, canary: Path) -> None:
     """Check that loading names the layer and runs nothing."""
-    why = "TensorFlow's 'io.read_file' is not one" if which == "op_lambda" else "Python code, which is never run"
+    why = "TensorFlow's 'io.read_file' is not supported" if which == "op_lambda" else "Python code, which is never run"
     refused(lambda: jconv.keras.load(path), "layer 'f'", why, "custom_layers")
     assert not canary.exists()
 
@@ -80,14 +80,14 @@ def refuse_lambda(which: str, path: Path, canary: Path) -> None:
 def test_cve_2024_3660_code_in_a_lambda_is_never_run(which: str, canary: Path, tmp_path: Path):
     """Also CVE-2026-12481, where `"safe_mode": null` let the code run."""
     config = functional(lambdas(bytecode(canary))[which])
-    refuse_lambda(which, saved(tmp_path, archive(config)), canary)
+    check_lambda_is_refused(which, saved(tmp_path, archive(config)), canary)
 
 
 @pytest.mark.parametrize("which", LAMBDAS)
 def test_cve_2025_9905_code_in_a_lambda_of_an_hdf5_file_is_never_run(which: str, canary: Path, tmp_path: Path):
     """In Keras the safe mode had no effect on HDF5 files."""
     config = functional(lambdas(bytecode(canary))[which])
-    refuse_lambda(which, saved(tmp_path, hdf5({}, model_config=json.dumps(config)), "model.h5"), canary)
+    check_lambda_is_refused(which, saved(tmp_path, hdf5({}, model_config=json.dumps(config)), "model.h5"), canary)
 
 
 def function(module: str | None, name: str) -> dict[str, Any]:
@@ -169,11 +169,9 @@ def test_cve_2025_9906_a_config_cannot_switch_a_safe_mode_off(entry: dict[str, A
         layer("TextVectorization", "f", {"vocabulary": "http://127.0.0.1:9/x"}, module="keras.layers"),
         layer("IntegerLookup", "f", {"vocabulary": "file:///etc/passwd"}, module="keras.layers"),
     ],
-    ids=["path", "address", "file_address"],
+    ids=["path", "url", "file_url"],
 )
-def test_cve_2025_12058_vocabularies_at_a_path_or_an_address_are_not_read(
-    entry: dict[str, Any], refuse: Callable[..., None]
-):
+def test_cve_2025_12058_vocabularies_at_a_path_or_url_are_not_read(entry: dict[str, Any], refuse: Callable[..., None]):
     refuse(entry)
 
 
@@ -211,7 +209,7 @@ def virtual_dataset(file: h5py.File, secret: Path) -> None:
     file.create_virtual_dataset("layers/conv1d/vars/0", source)
 
 
-def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_path: Path) -> None:
+def check_reference_is_refused(make: Callable[[h5py.File, Path], None], part: str, tmp_path: Path) -> None:
     """Check that weights that refer to another file are refused in either format, and that this file is not opened."""
     model, _, _ = jconv.keras.load(saved(tmp_path, archive(functional(conv())), "honest.keras"))
     secret = saved(tmp_path, hdf5({"a": KERNEL}), "secret.h5")
@@ -219,11 +217,11 @@ def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_pat
         file["layers/conv1d/vars/1"] = ARRAYS["layers/conv1d/vars/1"]
         make(file, secret)
         weights = done()
-    alone = saved(tmp_path, weights, "a.weights.h5")
-    whole = saved(tmp_path, archive(functional(conv()), weights))
+    weights_file = saved(tmp_path, weights, "a.weights.h5")
+    model_file = saved(tmp_path, archive(functional(conv()), weights))
     for path, read in (
-        (alone, lambda: jconv.keras.load_weights(alone, model)),
-        (whole, lambda: jconv.keras.load(whole)),
+        (weights_file, lambda: jconv.keras.load_weights(weights_file, model)),
+        (model_file, lambda: jconv.keras.load(model_file)),
     ):
         with audit() as events:
             refused(read, part)
@@ -232,18 +230,20 @@ def refuse_reference(make: Callable[[h5py.File, Path], None], part: str, tmp_pat
 
 def test_cve_2026_1669_arrays_in_another_file_are_not_read(tmp_path: Path):
     """With HDF5's external storage, Keras read any file into the weights."""
-    refuse_reference(
+    check_reference_is_refused(
         external_storage, "is stored in another file; references to other files are not followed", tmp_path
     )
 
 
 @pytest.mark.parametrize("make", [external_link, soft_link])
 def test_cve_2026_9335_links_to_other_files_are_not_followed(make: Callable[..., None], tmp_path: Path):
-    refuse_reference(make, "links are not followed", tmp_path)
+    check_reference_is_refused(make, "links are not followed", tmp_path)
 
 
 def test_cve_2026_12480_virtual_arrays_of_other_files_are_not_read(tmp_path: Path):
-    refuse_reference(virtual_dataset, "is a virtual dataset; references to other datasets are not followed", tmp_path)
+    check_reference_is_refused(
+        virtual_dataset, "is a virtual dataset; references to other datasets are not followed", tmp_path
+    )
 
 
 @pytest.mark.parametrize("chunks", [None, (2**20,)], ids=["contiguous", "chunked"])
@@ -258,7 +258,7 @@ def test_cve_2026_0897_arrays_that_declare_more_than_they_store_are_not_allocate
 
 
 @pytest.mark.parametrize("name", ["..", "../../escaped", "a/../../escaped", "..\\..\\escaped", "/escaped", "C:escaped"])
-def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
+def test_cve_2026_12479_names_of_layers_are_not_paths(name: str, tmp_path: Path):
     """Keras used a layer's name in a path, and created a folder there when a model was loaded or saved."""
     folder = tmp_path / "a" / "b" / "c"
     folder.mkdir(parents=True)
@@ -273,9 +273,9 @@ def test_cve_2026_12479_names_of_layers_are_no_paths(name: str, tmp_path: Path):
     for target in (folder / "again.keras", folder / "again.weights.h5"):
         with audit() as events:
             jconv.keras.save(target, model, params, state)
-        # `save` makes only its temporary folder, beside the file.
+        # `save` creates only its temporary folder, beside the file.
         folders = [Path(event.removeprefix("os.mkdir ")) for event in events if event.startswith("os.mkdir")]
-        assert all(made.parent == folder and "escaped" not in made.name for made in folders), folders
+        assert all(created.parent == folder and "escaped" not in created.name for created in folders), folders
     assert sorted(tmp_path.rglob("*")) == sorted([*before, folder / "again.keras", folder / "again.weights.h5"])
     with zipfile.ZipFile(folder / "again.keras") as written:
         assert sorted(written.namelist()) == ["config.json", "metadata.json", "model.weights.h5"]
@@ -299,7 +299,7 @@ def test_unused_objects_are_ignored(canary: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     "loss", [function("canary_module", "run_code"), "canary_module.run_code", {"class_name": "system"}]
 )
-def test_objects_of_training_are_not_imported(loss: Any, canary: Path, tmp_path: Path):
+def test_losses_regularizers_and_constraints_are_not_imported(loss: Any, canary: Path, tmp_path: Path):
     compiled = {"optimizer": {"class_name": "SGD", "config": {"learning_rate": 0.1}}, "loss": loss}
     path = saved(tmp_path, archive(functional(conv()) | {"compile_config": compiled}))
     assert jconv.keras.load_training(path).loss is None

@@ -42,11 +42,11 @@ def test_a_leaky_relu_of_keras_2_as_activation_is_read() -> None:
     [
         (
             dense(leaky(), dtype="float16"),
-            "layer 'dense' (Dense) at config: its activation 'leaky' computes in float32, and the layer in float16",
+            "layer 'dense' (Dense) at config: its activation 'leaky' computes in float32, but the layer in float16",
         ),
         (
             dense({"class_name": "PReLU", "config": {"name": "p", "trainable": False}}),
-            "layer 'dense' (Dense) at config: its activation 'p' has trainable false, and the layer true",
+            "layer 'dense' (Dense) at config: its activation 'p' has trainable false, but the layer true",
         ),
         (
             dense({"class_name": "Dropout", "config": {"name": "drop", "rate": 0.5}}),

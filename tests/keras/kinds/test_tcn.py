@@ -70,7 +70,7 @@ def test_the_unregistered_class_name_is_read(tmp_path: Path) -> None:
 def test_configs_without_use_weight_norm_are_refused(tmp_path: Path) -> None:
     """Earlier versions of keras-tcn, which had other activations between the convolutions, wrote such configs."""
     path = saved(tmp_path, unregistered(), "a.h5")
-    refused(lambda: jconv.keras.load(path), "layer 'TCN' is not one that jconv has")
+    refused(lambda: jconv.keras.load(path), "layer 'TCN' is not supported")
 
 
 @pytest.mark.parametrize(
