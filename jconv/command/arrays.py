@@ -15,7 +15,7 @@ from .errors import UserError
 from .model_file import ModelFile, format_shape
 
 Array = np.ndarray[Any, Any]
-# By the version of the .npy format. Version 3.0 is only for names of fields beyond Latin-1.
+# By the version of the .npy format. Version 3.0 is only for structured arrays whose field names are not Latin-1.
 HEADER_READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -23,7 +23,7 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int) -> dict[str, Array]
     """The array of each input by name, in the type of the file; a `.npy` file is mapped into memory.
 
     `max_bytes` limits the total size of the arrays of a `.npz` file. Raises `UserError` for a file that is damaged or
-    larger, for names and shapes that are not the model's, and for arrays that are not real numbers.
+    too large, for names and shapes other than the model's, and for arrays that are not real numbers.
     """
     content: Any = _load(path, max_bytes)
     names = file.model.inputs
@@ -50,7 +50,7 @@ def read_inputs(path: Path, file: ModelFile, max_bytes: int) -> dict[str, Array]
 
 
 def cast_input(array: Array, name: str, dtype: Any) -> Array:
-    """Convert an array to the type that the model's input has, int32 or float32.
+    """Convert an array to the type of a model's input, int32 or float32.
 
     Raises `UserError`, with the `name` of the input, for integers of more than 32 bits.
     """
@@ -111,7 +111,9 @@ def _check(what: str, array: Array, shape: tuple[int | None, ...], dtype: Any) -
 
 
 def _fits(sizes: tuple[int, ...], shape: tuple[int | None, ...]) -> bool:
-    return len(sizes) == len(shape) and all(b in (a, None) for a, b in zip(sizes, shape, strict=True))
+    return len(sizes) == len(shape) and all(
+        expected in (size, None) for size, expected in zip(sizes, shape, strict=True)
+    )
 
 
 def check_output(output: Path, inputs: Mapping[str, Path]) -> None:

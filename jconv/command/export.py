@@ -16,7 +16,7 @@ from ..model.nodes import TRIAL_LENGTHS
 from . import export_stream
 from .arrays import check_output
 from .errors import UserError, first_line
-from .model_file import ModelFile, Shapes, choose_sizes, format_shapes, has_open_size, load_model
+from .model_file import ModelFile, Shapes, choose_sizes, format_shapes, has_unknown_size, load_model
 from .program import check_flatbuffers, export_function
 
 ANY = "any"
@@ -27,7 +27,7 @@ STEPS = (1, 2, 4, 8, 16, 32, 64)
 class Signature(NamedTuple):
     """Input shapes to try: for each input a text for `jax.export.symbolic_shape`, and constraints on its symbols.
 
-    `description` is for the user; `why_fixed` is the reason if the length is not open.
+    `description` is for the user; `why_fixed` is the reason if the program accepts only one length.
     """
 
     shapes: dict[str, str]
@@ -87,7 +87,7 @@ def _export(file: ModelFile, signature: Signature, platforms: tuple[str, ...] | 
 
 
 def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signature]:
-    """The signatures to try, those with the most open sizes first."""
+    """The signatures to try, those with the most symbolic sizes first."""
     model, shapes = file.model, file.shapes
     batch = "batch" if options.batch == ANY else str(options.batch)
     examples = "any number of examples" if batch == "batch" else f"{batch} examples"
@@ -99,9 +99,9 @@ def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signat
     if options.length == ANY and not axes:
         raise UserError(f"--length any: no input has a length; their shapes are {format_shapes(shapes)}")
     for is_shared in (False, True) if len(axes) > 1 else (False,):
-        if signature := _open_length(model, shapes, axes, batch, examples, is_shared):
+        if signature := _symbolic_length(model, shapes, axes, batch, examples, is_shared):
             yield signature
-    if not has_open_size(shapes) and options.length is None:
+    if not has_unknown_size(shapes) and options.length is None:
         description, why_fixed = f"{examples}, the file's {'length' if axes else 'shapes'}", ""
         if axes:
             reason = model.why_refused(_with_length(shapes, axes, TRIAL_LENGTHS[0]))
@@ -110,7 +110,7 @@ def _signatures(file: ModelFile, options: argparse.Namespace) -> Iterator[Signat
 
 
 def _length_axes(model: Model, shapes: Shapes) -> dict[str, int]:
-    """The length axis of each input that has one: the open axis, or else axis 0 of several axes or of integers."""
+    """The length axis of each input with one: the axis of unknown size, else axis 0 of several axes or of integers."""
     integers = model.integer_inputs()
     axes = {}
     for name, shape in shapes.items():
@@ -121,10 +121,10 @@ def _length_axes(model: Model, shapes: Shapes) -> dict[str, int]:
     return axes
 
 
-def _open_length(
+def _symbolic_length(
     model: Model, shapes: Shapes, axes: dict[str, int], batch: str, examples: str, is_shared: bool
 ) -> Signature | None:
-    """The signature with open lengths, the same for all inputs if `is_shared`; None if the network refuses it.
+    """The signature with symbolic lengths, one for all inputs if `is_shared`; None if the network refuses it.
 
     If the network accepts only multiples of a power of two, so does the signature.
     """
@@ -143,13 +143,13 @@ def _open_length(
     multiples = range(0, trial, step)
     shortest = step * bisect.bisect_left(multiples, True, lo=1, key=is_accepted)
     symbols = {name: "length" if is_shared or len(axes) == 1 else f"length{i}" for i, name in enumerate(axes)}
-    open_shapes = {name: list(shape) for name, shape in shapes.items()}
+    symbolic_shapes = {name: list(shape) for name, shape in shapes.items()}
     for name, symbol in symbols.items():
-        open_shapes[name][axes[name]] = symbol if step == 1 else f"{step}*{symbol}"
+        symbolic_shapes[name][axes[name]] = symbol if step == 1 else f"{step}*{symbol}"
     constraints = [f"{symbol} >= {shortest // step}" for symbol in sorted(set(symbols.values()))]
     multiple = "" if step == 1 else f" that is a multiple of {step}"
     shared = ", the same for all inputs" if is_shared else ""
-    texts = _to_texts(batch, open_shapes)
+    texts = _to_texts(batch, symbolic_shapes)
     return Signature(texts, constraints, f"{examples}, any length of at least {shortest}{multiple}{shared}")
 
 

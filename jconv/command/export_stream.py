@@ -145,7 +145,7 @@ class StreamedModel:
         for name, shape in self.file.shapes.items():
             sizes = [*shape[:-1], samples] if name in length_last else [samples, *shape[1:]]
             if None in sizes:
-                raise ValueError(f"input {name!r} of shape {format_shape(shape)} has more than one open size")
+                raise ValueError(f"input {name!r} of shape {format_shape(shape)} has more than one unknown size")
             chunks[name] = jax.ShapeDtypeStruct((self.batch, *sizes), self.file.dtypes[name])
         return chunks if len(chunks) > 1 else chunks[model.inputs[0]]
 

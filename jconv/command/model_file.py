@@ -17,7 +17,7 @@ Shapes = dict[str, Any]
 
 
 class ModelFile(NamedTuple):
-    """A model with its arrays, and the shape of one example of each input by name, with None for an open size."""
+    """A model with its arrays, and the shape of one example of each input by name, with None for an unknown size."""
 
     model: Model
     params: Tree
@@ -26,7 +26,7 @@ class ModelFile(NamedTuple):
 
     @property
     def dtypes(self) -> dict[str, Any]:
-        """The type of each input by name: int32 for integers, such as an embedding reads, else float32."""
+        """The type of each input by name: int32 for the indices that an embedding reads, else float32."""
         integers = self.model.integer_inputs()
         return {name: np.int32 if name in integers else np.float32 for name in self.shapes}
 
@@ -43,20 +43,20 @@ def load_model(options: argparse.Namespace) -> ModelFile:
     return ModelFile(model, params, state, {name: tuple(shape) for name, shape in model.named_shapes().items()})
 
 
-def has_open_size(shapes: Shapes) -> bool:
-    """Whether a size of any input is open."""
+def has_unknown_size(shapes: Shapes) -> bool:
+    """Whether a size of any input is unknown."""
     return any(None in shape for shape in shapes.values())
 
 
 def choose_sizes(model: Model, shapes: Shapes, length: int | None) -> dict[str, tuple[int, ...]]:
-    """The shapes with `length` for each open size; if `length` is None, with a length that the model accepts.
+    """The shapes with `length` for each unknown size; if `length` is None, with a length that the model accepts.
 
-    Raises `UserError` for a `length` if no size is open or the model does not accept it, and if no length is found.
+    Raises `UserError` for a `length` if no size is unknown or the model does not accept it, and if no length is found.
     """
-    if not has_open_size(shapes):
+    if not has_unknown_size(shapes):
         if length is not None:
             raise UserError(
-                f"--length {length}: the model has no unknown length: its inputs are {format_shapes(shapes)}"
+                f"--length {length}: the model has no unknown length; its inputs are {format_shapes(shapes)}"
             )
         return fill_sizes(shapes, 0)
     if length is not None:
@@ -76,7 +76,7 @@ def format_shapes(shapes: Shapes) -> str:
 
 
 def format_shape(shape: Any, batch: str = "") -> str:
-    """A shape for a message: the word `batch`, if any, then the sizes, with `any` for open ones.
+    """A shape for a message: the word `batch`, if any, then the sizes, with `any` for unknown ones.
 
     >>> format_shape((None, 3), "examples")
     '(examples, any, 3)'

@@ -58,8 +58,8 @@ network allows it, any length. It runs without jconv:
   program = jax.export.deserialize(bytearray(open("model.stablehlo", "rb").read()))
   y = program.call(x)
 
-Several inputs are passed as a dict by name, and several outputs are returned as a dict. With open sizes, XLA chooses
-the algorithm of each convolution; with --batch, --length and one platform, jconv does.
+Several inputs are passed as a dict by name, and several outputs are returned as a dict. With symbolic sizes, XLA
+chooses the algorithm of each convolution; with --batch, --length and one platform, jconv does.
 
 --stream writes a new folder NAME of programs that compute the network chunk by chunk, if its layers allow that:
 

@@ -16,7 +16,7 @@ Tree = dict[str, dict[str, Any]]
 """Arrays by node key and name."""
 
 TRIAL_LENGTHS = tuple(2**n for n in range(6, 21))
-"""The lengths that are tried, in this order, for a model with an open length."""
+"""The lengths that are tried, in this order, for a model with an unknown length."""
 
 
 @dataclass(frozen=True)
@@ -154,10 +154,10 @@ class LayerGraph:
         return {node.name: shapes[node.name] for node in self.nodes}
 
     def accepted_shapes(self, input_shape: Any = None) -> dict[str, tuple[int, ...]]:
-        """A shape without open sizes for one example of each input: the first of some lengths that the model accepts.
+        """The shape of one example of each input, with the first length in `TRIAL_LENGTHS` that the model accepts.
 
         Args:
-          input_shape: as in `init`, with None for each open size.
+          input_shape: as in `init`, with None for each unknown size.
 
         Raises:
           ValueError: if the model accepts none of the lengths 64, 128, 256, ..., 1,048,576, and if no shape is known.
@@ -205,7 +205,7 @@ def unwrap_single(outputs: dict[str, Any]) -> Any:
 
 
 def fill_sizes(shapes: Mapping[str, Any], length: int) -> dict[str, tuple[int, ...]]:
-    """The shapes with `length` for each open size.
+    """The shapes with `length` for each unknown size.
 
     >>> fill_sizes({"x": (None, 3), "y": (5,)}, 100)
     {'x': (100, 3), 'y': (5,)}

@@ -80,7 +80,7 @@ def latency(graph: LayerGraph) -> Fraction:
 
 
 def _last_input(graph: LayerGraph, timings: Timings, name: str, output: int) -> int:
-    """The number of the last input sample that sample `output` of a node waits for."""
+    """The index of the last input sample that sample `output` of a node waits for."""
     needed = {name: output}
     for node in reversed(graph.nodes):
         if node.name not in needed:

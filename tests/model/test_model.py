@@ -328,7 +328,7 @@ def test_errors_of_shapes_name_the_node() -> None:
             refused((4, 2))
 
 
-def test_accepted_shapes_fix_open_sizes() -> None:
+def test_accepted_shapes_fix_unknown_sizes() -> None:
     model = sequential([jl.Conv1D(4, 100)], input_shape=(None, 2))
     assert model.accepted_shapes() == {"input": (128, 2)}
     assert model.accepted_shapes((500, 3)) == {"input": (500, 3)}
