@@ -1,8 +1,8 @@
-"""Tests convolutions with every sharding of their operands over a mesh of devices: right, wrong, or refused.
+"""Computes convolutions with every sharding of their operands over a mesh of devices, and counts incorrect results.
 
-XLA's partitioner silently computes some convolutions on automatic meshes incorrectly. This command counts them for
-`jax.lax.conv_general_dilated` and for jconv, forward and both gradients, for six geometries and all shardings of `x`
-and of the kernel over the mesh axes, on eight simulated CPU devices:
+XLA's partitioner silently computes some convolutions on automatic meshes incorrectly. This command counts wrong
+results, exceptions and aborts for `jax.lax.conv_general_dilated` and for jconv, forward and both gradients, for six
+geometries and all shardings of `x` and of the kernel over the mesh axes, on eight simulated CPU devices:
 
     python -m benchmarks.sharding --mesh 4x2          # lax and jconv; docs/background/sharding.md has totals
     python -m benchmarks.sharding --mesh 2x2x2 --what jconv
@@ -80,7 +80,7 @@ def operands(geometry: dict[str, int]) -> tuple[jax.Array, jax.Array]:
 
 
 def layouts(geometry: dict[str, int], mesh: jax.sharding.Mesh) -> Iterator[Layout]:
-    """All layouts whose mesh axes divide the sharded axes. Exchanging mesh axes of equal size gives no other layout."""
+    """All layouts whose mesh axes divide the sharded axes; only one of those that exchange mesh axes of equal size."""
     names = list(mesh.shape)
     x, kernel = operands(geometry)
     seen = set()
@@ -109,17 +109,17 @@ def _divides(spec: PartitionSpec, shape: tuple[int, ...], mesh: jax.sharding.Mes
 def value_and_gradients(operation: Operation) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]:
     """`(y, x_bar, kernel_bar)` for the cotangent `cos(y)`, which depends on y and so has its sharding."""
 
-    def all_operations(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+    def results(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
         y, vjp = jax.vjp(operation, x, kernel)
         return (y, *vjp(jnp.cos(y)))
 
-    return all_operations
+    return results
 
 
 def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.Mesh, layout: Layout) -> str:
-    """`"right"`, `"wrong: ..."` or `"refused: ..."` for one layout, against the unsharded lax convolution."""
+    """`"right"` or `"wrong: ..."` against the unsharded lax convolution, or `"refused: ..."` for an exception."""
     x, kernel = operands(geometry)
-    expected = expected_operations(tuple(geometry.items()))
+    expected = expected_results(tuple(geometry.items()))
     placed = [jax.device_put(a, NamedSharding(mesh, s)) for a, s in zip((x, kernel), layout, strict=True)]
     try:
         with jax.set_mesh(mesh):
@@ -134,10 +134,10 @@ def verdict(operation: Operation, geometry: dict[str, int], mesh: jax.sharding.M
 
 
 @cache
-def expected_operations(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
-    """The three operations without sharding, computed once for each geometry."""
-    operations = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
-    return [np.asarray(f) for f in operations]
+def expected_results(geometry: tuple[tuple[str, int], ...]) -> list[np.ndarray[Any, Any]]:
+    """The results of the three operations without sharding, computed once for each geometry."""
+    results = jax.jit(value_and_gradients(lax_operation(dict(geometry))))(*operands(dict(geometry)))
+    return [np.asarray(result) for result in results]
 
 
 def make_mesh(name: str, kind: AxisType = AxisType.Auto) -> jax.sharding.Mesh:
@@ -147,11 +147,11 @@ def make_mesh(name: str, kind: AxisType = AxisType.Auto) -> jax.sharding.Mesh:
 
 
 def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[int, str]]:
-    """The number and verdict of every layout, from child processes, because some layouts abort their process."""
+    """The index and verdict of every layout, from child processes, because some layouts abort their process."""
     start = 0
     while True:
-        place = f"{what}/{geometry}/{mesh}/{kind}/{start}"
-        child_command = [sys.executable, "-m", "benchmarks.sharding", "--child", place]
+        case = f"{what}/{geometry}/{mesh}/{kind}/{start}"
+        child_command = [sys.executable, "-m", "benchmarks.sharding", "--child", case]
         with subprocess.Popen(child_command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
             for line in child.stdout or ():
                 yield start, line.strip()
@@ -164,9 +164,9 @@ def verdicts(what: str, geometry: str, mesh: str, kind: str) -> Iterator[tuple[i
         start += 1
 
 
-def child(place: str) -> None:
-    """Print a line with the verdict of each layout, beginning with the one in `place`."""
-    what, geometry, mesh_name, kind, start = place.split("/")
+def child(case: str) -> None:
+    """Print a line with the verdict of each layout of `case`, from the layout at its end on."""
+    what, geometry, mesh_name, kind, start = case.split("/")
     mesh = make_mesh(mesh_name, KINDS[kind])
     for layout in list(layouts(GEOMETRIES[geometry], mesh))[int(start) :]:
         print(verdict(OPERATIONS[what](GEOMETRIES[geometry]), GEOMETRIES[geometry], mesh, layout), flush=True)
@@ -174,11 +174,13 @@ def child(place: str) -> None:
 
 
 def main() -> None:
-    """Print a row for each geometry: the numbers of layouts, and of those that are wrong, refused or aborted."""
+    """Print a row for each geometry: the number of layouts, and how many are wrong, refused or aborted."""
     parser = command.parser("sharding", __doc__)
     parser.add_argument("--mesh", choices=MESHES, default="4x2", help="the mesh of eight devices (default: 4x2)")
-    parser.add_argument("--kind", choices=KINDS, default="auto", help="the type of its axes (default: auto)")
-    parser.add_argument("--what", choices=[*OPERATIONS, "both"], default="both", help="what to count (default: both)")
+    parser.add_argument("--kind", choices=KINDS, default="auto", help="the type of the mesh axes (default: auto)")
+    parser.add_argument(
+        "--what", choices=[*OPERATIONS, "both"], default="both", help="whose results to count; default both"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each layout that is not right")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()

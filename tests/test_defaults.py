@@ -144,28 +144,26 @@ def test_gradients_use_the_algorithm_of_the_call() -> None:
 
 def test_each_thread_has_its_own_default() -> None:
     found: dict[str, list[str]] = {}
-    entered, looked = threading.Event(), threading.Event()
+    entered, checked = threading.Event(), threading.Event()
 
     def inside() -> None:
         with default_algorithm("fastest"):
             entered.set()
-            looked.wait(60)
+            checked.wait(60)
             found["inside"] = algorithms(CALLS["conv1d"])
 
     thread = threading.Thread(target=inside)
     thread.start()
     assert entered.wait(60)
     found["outside"] = algorithms(CALLS["conv1d"])
-    looked.set()
+    checked.set()
     thread.join()
     assert found == {"inside": ["fastest"], "outside": ["auto"]}
 
 
 def test_explain_and_summary_use_the_default() -> None:
-    params, x = (
-        {"kernel": jax.ShapeDtypeStruct((1024, 16, 1), "float32")},
-        jax.ShapeDtypeStruct((1, 8192, 16), "float32"),
-    )
+    params = {"kernel": jax.ShapeDtypeStruct((1024, 16, 1), "float32")}
+    x = jax.ShapeDtypeStruct((1, 8192, 16), "float32")
     chosen = chosen_algorithms(lambda p, x: jconv.depthwise_conv1d(p, x, algorithm="fastest"), params, x)
     assert chosen != chosen_algorithms(jconv.depthwise_conv1d, params, x)
     network = jconv.sequential([jl.DepthwiseConv1D(1024)], input_shape=(8192, 16))
@@ -258,9 +256,9 @@ def test_streams_of_a_model_use_the_algorithms_of_its_layers(slots: bool) -> Non
 
 
 def test_load_sets_the_algorithm_of_every_convolution(tmp_path: Any) -> None:
-    made = model()
-    params, state = made.init(jax.random.key(0))
-    jconv.keras.save(tmp_path / "model.keras", made, params, state)
+    saved = model()
+    params, state = saved.init(jax.random.key(0))
+    jconv.keras.save(tmp_path / "model.keras", saved, params, state)
     x = jnp.ones((2, 10, 4))
 
     def requested(**how: Any) -> list[str]:

@@ -85,10 +85,10 @@ def check_form(form: str) -> None:
 
 
 def _prefers_shifting(options: StreamOptions, window: StreamWindow, sample_bytes: int) -> bool:
-    """Whether to use a shift buffer, if one sample of all sessions has `sample_bytes` bytes."""
+    """Whether to use a shift buffer; `sample_bytes` is the size of one sample of all sessions."""
     if options.form != "auto" or window.buffer_size == 0:
         return options.form == "shifted" or window.buffer_size == 0
-    # A step of one sample reads no sample twice. Windows of longer steps overlap, and a ring may write its chunk twice.
+    # A step of one sample reads no sample twice. In longer steps windows overlap, and a ring may write its chunk twice.
     read = window.kernel_size * options.chunk
     overlaps = options.chunk > 1 and 2 * read >= window.buffer_size + options.chunk
     return overlaps and _exceeds(read * sample_bytes, MAX_GATHER_BYTES)
@@ -144,7 +144,7 @@ def step_buffer(
     if not (length or outputs):
         return None, replace(buffer, needed=after)
     chunk = chunk.astype(buffer.samples.dtype)
-    # Padding at the start may give more outputs than the chunk has samples. They are read from all samples.
+    # Padding at the start may complete more outputs than the chunk has samples; those need the other branch.
     if isinstance(buffer, RingBuffer) and length == buffer.chunk and (outputs - 1) * window.stride < length and not end:
         return step_ring(buffer, chunk, outputs, after, slots, interleaved)
     own = replace(buffer.extract(), step=None) if isinstance(buffer, RingBuffer) else buffer

@@ -1,4 +1,4 @@
-"""A ring buffer: a step overwrites the oldest samples and reads the samples of the kernel elements; it moves none."""
+"""The ring buffer of a stream: where a step writes its chunk and reads the samples of each kernel element."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .windows import ReadyWindows, StreamWindow, combine_taps, concatenate
 
 
 class RingStep(NamedTuple):
-    """The rows (..., accesses) at which a step writes and then reads, see `RingBuffer.accesses`, and the next head."""
+    """The next head, and the rows (..., accesses) at which a step writes and then reads; see `RingBuffer.accesses`."""
 
     rows: jax.Array
     head: jax.Array
@@ -26,12 +26,12 @@ class RingBuffer:
     """The last samples, in a ring of rows: `samples` (..., rows, channels).
 
     The next chunk is written to rows `head` to `head + chunk - 1`. `head` is a multiple of `chunk` below `capacity`.
-    Before it, modulo `capacity`, are the previous samples. If a read could wrap around within a chunk, a copy of the
-    first rows follows the last, so that every read is contiguous. `head` is () or (sessions,) of int32; `needed` is as
-    in `ShiftBuffer`.
+    The previous samples are in the rows before `head`, modulo `capacity`. If a read could wrap around within a chunk, a
+    copy of the first rows follows the last, so that every read is contiguous. `head` is () or (sessions,) of int32;
+    `needed` is as in `ShiftBuffer`.
 
-    A network concatenates several rings in one array: this one begins at row `base` of array number `group`. Its
-    `samples` and `head` are then None between steps. During a step, `step` has the rows that were computed for all
+    A network concatenates several rings in one array: this one begins at row `base` of the array with index `group`.
+    Its `samples` and `head` are then None between steps. During a step, `step` has the rows that were computed for all
     rings together.
     """
 
@@ -46,7 +46,7 @@ class RingBuffer:
 
     @property
     def capacity(self) -> int:
-        """The number of rows of the ring, without copies."""
+        """The number of rows of the ring, without the copy."""
         # One chunk more than the buffered samples, because a step writes its chunk before it reads.
         return (-(-self.window.buffer_size // self.chunk) + 1) * self.chunk
 
@@ -57,17 +57,17 @@ class RingBuffer:
 
     @property
     def is_short(self) -> bool:
-        """Whether the previous chunk contains all buffered samples, so that reads are of its rows and the new chunk."""
+        """Whether the previous chunk contains all buffered samples, so that only it and the new chunk are read."""
         return not self.is_aligned and self.window.buffer_size <= self.chunk
 
     @property
     def has_copy(self) -> bool:
-        """Whether the first rows are copied behind the last."""
+        """Whether a copy of the first rows follows the last."""
         return not (self.is_aligned or self.is_short)
 
     @property
     def rows(self) -> int:
-        """The number of rows, with copies."""
+        """The number of rows, with the copy."""
         return self.capacity + (self.chunk if self.has_copy else 0)
 
     def tap_offsets(self) -> list[int]:
@@ -77,7 +77,7 @@ class RingBuffer:
 
     def accesses(self) -> list[tuple[int, int]]:
         """The writes of the next chunk and then its reads: (offset from the head modulo `capacity`, first row)."""
-        # Reads from the first row of the chunk on are taken from the chunk itself.
+        # Reads that begin at the first row of the chunk, or in a short ring anywhere in it, are of the chunk itself.
         reads = [(offset, self.base) for offset in self.tap_offsets() if (offset < 0 if self.is_short else offset)]
         # At head 0 the second write is at row `capacity`, where the copy begins. Elsewhere it repeats the first.
         return [(0, self.base), *([(-1, self.base + 1)] if self.has_copy else []), *reads]
@@ -99,7 +99,7 @@ class RingBuffer:
 def compute_steps(rings: Sequence[RingBuffer], heads: jax.Array, slots: jax.Array | None) -> list[RingStep]:
     """The next step of each ring by a chunk of `ring.chunk` samples. `heads` (..., number of rings) are all heads.
 
-    They are computed together: with integer arithmetic ring by ring, a step of a small network takes a third longer.
+    They are computed together: integer arithmetic ring by ring would make a step of a small network a third slower.
     """
     # Without slots, all sessions are stepped.
     slots = jnp.arange(heads.shape[0]) if slots is None and heads.ndim > 1 else slots

@@ -25,7 +25,7 @@ class OutputTiming:
     delay: int = 0
 
     def last_input(self, output: int) -> int:
-        """The number of the last input sample that an output sample waits for; negative if it waits for none."""
+        """The index of the last input sample that an output sample waits for; negative if it waits for none."""
         return (output * self.stride + self.delay) // self.upsampling
 
     def count(self, samples: int) -> int:
@@ -64,9 +64,9 @@ def convolution_timing(
 class OverlapSizes(NamedTuple):
     """Sizes in output samples. After n input samples, `n * stride - withheld` outputs are complete.
 
-    `low` outputs are cropped from the start and `high` are added at the end. `overlap` sums extend beyond
-    `n * stride`. If the stride exceeds the reach, the zeros after the last input's outputs may not be part of the
-    output, so `withheld` outputs are returned later.
+    `low` outputs are cropped from the start and `high` are added at the end. `overlap` partial sums, to which later
+    inputs add, extend beyond `n * stride`. If the stride exceeds the reach, zeros follow the sums of each input. Those
+    after the last input may not be part of the output, so `withheld` outputs are returned one input later.
     """
 
     low: int
@@ -84,12 +84,12 @@ def overlap_sizes(
     dilation: int = 1,
 ) -> OverlapSizes:
     """The sizes for these options of `jconv.conv1d_transpose`."""
-    # Sizes are the same for all lengths that are long enough to be cropped.
-    length = span = reach(kernel_size, dilation)
+    # The sizes are the same for all lengths that are long enough to be cropped.
+    span = reach(kernel_size, dilation)
     geometry = transposed_geometry(
-        length, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
+        span, kernel_size, stride=stride, padding=padding, output_padding=output_padding, dilation=dilation
     )
-    extra = geometry.length + geometry.low - length * stride
+    extra = geometry.length + geometry.low - span * stride
     return OverlapSizes(geometry.low, max(0, -extra), max(0, extra), max(0, span - stride))
 
 

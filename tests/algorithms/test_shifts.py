@@ -1,4 +1,4 @@
-"""Sums of shifted copies: every form of the loop over terms, compared with the reference."""
+"""`shifts`, sums of shifted copies: every form of the loop over terms, compared with the reference."""
 
 import numpy as np
 import pytest
@@ -18,16 +18,16 @@ FORMS = {
     "small groups": (30, 8, 8, 15, {"groups": 2, "padding": "same"}),
     "wide groups, one loop": (20, 8, 24, 3, {"groups": 2, "stride": 2}),
     "wide groups, a scan": (21, 32, 32, 4, {"groups": 2, "padding": "same"}),
-    "wide groups, a scan and a rest": (21, 20, 36, 5, {"groups": 2, "dilation": 2, "padding": (3, 1)}),
-    "wide groups, a stride": (23, 32, 32, 3, {"groups": 2, "stride": 2, "padding": "same"}),
+    "wide groups, a scan and a remainder": (21, 20, 36, 5, {"groups": 2, "dilation": 2, "padding": (3, 1)}),
+    "wide groups, strided": (23, 32, 32, 3, {"groups": 2, "stride": 2, "padding": "same"}),
     "more channels per group than terms in a loop": (12, 80, 24, 2, {"groups": 2}),
     "channels in parts": (20, 1024, 1024, 9, {"groups": 1024, "padding": "same"}),
-    "channels in parts, a stride": (27, 1024, 1024, 8, {"groups": 1024, "stride": 2, "padding": "causal"}),
+    "channels in parts, strided": (27, 1024, 1024, 8, {"groups": 1024, "stride": 2, "padding": "causal"}),
     "one channel, many taps": (8200, 1, 1, 8192, {}),
     "few channels in": (30, 4, 32, 9, {"padding": "same"}),
     "groups padded to 4 channels": (37, 6, 4, 3, {"groups": 2, "padding": "same"}),
     "groups padded to 8 channels, dilated": (40, 15, 18, 4, {"groups": 3, "dilation": 2, "padding": "causal"}),
-    "groups padded to 16 channels, a stride": (41, 24, 8, 5, {"groups": 2, "stride": 2, "padding": (9, 2)}),
+    "groups padded to 16 channels, strided": (41, 24, 8, 5, {"groups": 2, "stride": 2, "padding": (9, 2)}),
     "one group, padded channels": (33, 10, 3, 3, {"padding": "same"}),
 }
 
@@ -57,7 +57,7 @@ def test_every_form_agrees_with_the_reference(form, operation, dtype):
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize(("channels", "taps", "parts"), [(1024, 9, 4), (512, 31, 4), (640, 31, 1), (1024, 7, 1)])
 def test_channels_are_split_to_avoid_cache_conflicts(operation, channels, taps, parts):
-    """Each part is a call of the same computation."""
+    """Each part is a call of the same function."""
     geometry = make_geometry(64, taps, groups=channels, padding="same")
     x, kernel = np.zeros((1, 64, channels), np.float32), np.zeros((taps, 1, channels), np.float32)
     operands = {"forward": (x, kernel), "input_gradient": (x, kernel), "kernel_gradient": (x, x)}[operation]

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.paths import ROOT
 
-# What each script prints, with fewer steps of training. By default only the first, the fastest, is run.
+# For each script, options that shorten its training, and a pattern in its output. By default only the first script, the
+# fastest, is run.
 PRINTS = {
     "quiet_after_loud.py": ([], r"auto  largest error of a quiet output \d\.\d+ units, NaN in 256 outputs"),
     "ecg_stream.py": ([], r"latency 62 samples, 172 ms; outputs come at most 62 samples late"),
@@ -66,7 +67,7 @@ def peptide_retention() -> Any:
     return module
 
 
-# Monoisotopic masses: of atoms, and of the residues of amino acids, in dalton.
+# Monoisotopic masses of atoms and of amino acid residues, in dalton.
 ATOMS = {"C": 12.0, "H": 1.00782503, "N": 14.0030740, "O": 15.9949146, "S": 31.9720710, "P": 30.9737615}
 RESIDUES = {
     "G": 57.02146,
@@ -115,16 +116,13 @@ def test_encoded_peptides_have_the_masses_of_their_residues(peptide_retention: A
 def test_a_missing_peptide_package_is_an_error_of_one_line(
     peptide_retention: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message names what is missing, and the exit code is 2, for an error of the user."""
+    """The message names what is missing, and the exit code is 2, as for every user error."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     wrong = tmp_path / "wrong.whl"
     wrong.write_bytes(b"")
     cases = {
         "cannot be downloaded, and there is no --wheel: ERROR: ": [],
-        f"digest {peptide_retention.DIGEST}, got {wrong} with ": [
-            "--wheel",
-            str(wrong),
-        ],
+        f"digest {peptide_retention.DIGEST}, got {wrong} with ": ["--wheel", str(wrong)],
         f"No such file or directory: '{tmp_path}/none.whl'": ["--wheel", f"{tmp_path}/none.whl"],
     }
     for message, options in cases.items():

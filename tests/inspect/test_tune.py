@@ -33,16 +33,16 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fastest(monkeypatch):
-    """A function that replaces the measured times: one algorithm is by far the fastest. Nothing is compiled."""
+    """Replaces the measured times so that one algorithm is the fastest; nothing is compiled."""
 
-    def favour(name: str, by: float = 0.5) -> None:
+    def make_fastest(name: str, by: float = 0.5) -> None:
         def medians(calls, repeats):
             return {call: by if call == name else 1.0 for call in calls}
 
         monkeypatch.setattr(tune_module, "_medians", medians)
         monkeypatch.setattr(tune_module, "_compile", lambda run, operands: run)
 
-    return favour
+    return make_fastest
 
 
 def test_all_candidates_are_measured_and_the_fastest_stored(folder):

@@ -1,4 +1,4 @@
-"""Layers with the options that change values, compared with their NumPy references; training and init as in Keras."""
+"""Layers, with all options that change values, agree with their NumPy references; training and init are Keras's."""
 
 from __future__ import annotations
 
@@ -96,14 +96,14 @@ def test_init_draws_in_the_range_of_keras(name: str) -> None:
     assert state == {}
     assert list(params) == [w.name for w in theirs.weights]
     for weight in theirs.weights:
-        array, drawn_there = np.asarray(params[weight.name]), np.asarray(weight.value)
+        array, keras_array = np.asarray(params[weight.name]), np.asarray(weight.value)
         assert array.dtype == np.float32
         if weight.name == "bias":
             assert not array.any()
             continue
         # The largest of n uniform draws is within about 1/n of the limit; there are thousands of draws.
-        assert np.abs(array).max() == pytest.approx(np.abs(drawn_there).max(), rel=5e-3)
-        assert array.std() == pytest.approx(drawn_there.std(), rel=0.03)
+        assert np.abs(array).max() == pytest.approx(np.abs(keras_array).max(), rel=5e-3)
+        assert array.std() == pytest.approx(keras_array.std(), rel=0.03)
 
 
 def test_init_of_conv_is_init_conv1d() -> None:

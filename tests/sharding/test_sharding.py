@@ -99,7 +99,7 @@ def test_gradients_of_shard_map_equal_unsharded(geometry: str, layout: str, chec
             local, mesh=sharding.make_mesh("4x2"), in_specs=(x_spec, kernel_spec), out_specs=y_spec, check_vma=checked
         )
         operations = jax.jit(sharding.value_and_gradients(sharded))(*sharding.operands(g))
-        close(operations, sharding.expected_operations(tuple(g.items())))
+        close(operations, sharding.expected_results(tuple(g.items())))
 
 
 @pytest.mark.default_cases(2)
@@ -114,7 +114,7 @@ def test_gradients_inside_shard_map_equal_unsharded(geometry: str, layout: str) 
         # The cotangent of y is cos(y), as in the expected operations.
         inside = jax.grad(lambda x, kernel, local=local: jnp.sum(jnp.sin(local(x, kernel))), (0, 1))
         sharded = jax.shard_map(inside, mesh=sharding.make_mesh("4x2"), in_specs=specs, out_specs=specs)
-        close(jax.jit(sharded)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
+        close(jax.jit(sharded)(*sharding.operands(g)), sharding.expected_results(tuple(g.items()))[1:])
 
 
 @pytest.mark.default_cases(1)
@@ -131,7 +131,7 @@ def test_gradients_inside_unchecked_shard_map_are_per_device(geometry: str) -> N
 
         mesh = sharding.make_mesh("8")
         sharded = jax.shard_map(inside, mesh=mesh, in_specs=(P("a"), P()), out_specs=(P("a"), P()), check_vma=False)
-        close(jax.jit(sharded)(*sharding.operands(g)), sharding.expected_operations(tuple(g.items()))[1:])
+        close(jax.jit(sharded)(*sharding.operands(g)), sharding.expected_results(tuple(g.items()))[1:])
 
 
 def summed_over(axis: str | None, operation: sharding.Operation) -> sharding.Operation:
@@ -154,7 +154,7 @@ def test_shard_map_over_one_axis_with_the_other_partitioned(geometry: str, kind:
             sharding.jconv_operation(g, "lax"), in_specs=(P("a"), P()), out_specs=P("a"), axis_names={"a"}
         )
         operations = jax.jit(sharding.value_and_gradients(some))(*placed)
-    close(operations, sharding.expected_operations(tuple(g.items())))
+    close(operations, sharding.expected_results(tuple(g.items())))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -228,7 +228,7 @@ def test_sharded_arrays_outside_jit_stay_sharded() -> None:
     placed = jax.device_put(x, NamedSharding(on, P("a")))
     y = sharding.jconv_operation(g)(placed, kernel)
     assert len(y.sharding.device_set) == 8
-    close([y], sharding.expected_operations(tuple(g.items()))[:1])
+    close([y], sharding.expected_results(tuple(g.items()))[:1])
 
 
 def test_a_cast_to_varying_sums_a_replicated_kernels_gradient() -> None:

@@ -34,7 +34,7 @@ def set_cpu_devices(count: int) -> None:
         and jax.config.values["jax_num_cpu_devices"] < 1
         and XLA_DEVICE_COUNT not in os.environ.get("XLA_FLAGS", "")
     ):
-        # RuntimeError: JAX has already started. `make_mesh` then reports that there are too few devices.
+        # RuntimeError if JAX is already initialized; `make_mesh` then reports that there are too few devices.
         with suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", count)
 
@@ -42,9 +42,9 @@ def set_cpu_devices(count: int) -> None:
 def make_mesh(count: int, over_length: int = 1, kind: str | None = None) -> Mesh | None:
     """A mesh of `count` devices, `over_length` of which share each series; None for a single device.
 
-    Takes the first devices of a kind, by default of the platform that JAX finds first; with several processes, the same
-    number from each. Raises `UserError` if there are too few, or if `count` is not a multiple of `over_length` and of
-    the number of processes.
+    Takes the first devices of a kind, by default of JAX's default platform; with several processes, the same number
+    from each. Raises `UserError` if there are too few, or if `count` is not a multiple of `over_length` and of the
+    number of processes.
     """
     processes = jax.process_count()
     for parts, what in ((over_length, f"--shard-length {over_length}"), (processes, f"the {processes} processes")):
@@ -108,7 +108,7 @@ def constrain_replicated(tree: Any, mesh: Mesh | None) -> Any:
 
 def describe(mesh: Mesh) -> str:
     """The number and kind of the devices, and how many of them share a series."""
-    shared = f", {axis_size(mesh, LENGTH)} to a series" if axis_size(mesh, LENGTH) > 1 else ""
+    shared = f", {axis_size(mesh, LENGTH)} per series" if axis_size(mesh, LENGTH) > 1 else ""
     return f"{mesh.size} of {mesh.devices.flat[0].device_kind}{shared}"
 
 
@@ -131,5 +131,5 @@ def _specs(examples: Any, batch_axis: str | None) -> Any:
 
 
 def _placed(array: Array, sharding: NamedSharding, convert: Callable[[Array], Array] = np.asarray) -> jax.Array:
-    # `device_put` would first compare the arrays of all processes.
+    # `device_put` would first check that the arrays of all processes are equal.
     return jax.make_array_from_callback(array.shape, sharding, lambda index: convert(array[index]))

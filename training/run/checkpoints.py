@@ -37,9 +37,9 @@ from ..run import processes
 from . import durable
 from .config import fingerprint
 
-LAST = 2
-# Checkpoints are postponed if they would take more than this fraction of the time.
-SHARE = 0.01
+KEPT = 2
+# Checkpoints by time are postponed if writing them would take more than this fraction of the time.
+MAX_FRACTION = 0.01
 WRONG_CONTENT = ("DATA_LOSS", "OUT_OF_RANGE", "NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION")
 """Tensorstore's status codes for wrong content."""
 
@@ -64,7 +64,7 @@ class Checkpoints:
         if self.every.epochs is not None:
             due = epochs >= self.every.epochs
         else:
-            due = seconds >= max(self.every.seconds or 0.0, self._cost / SHARE)
+            due = seconds >= max(self.every.seconds or 0.0, self._cost / MAX_FRACTION)
         if due:
             self.save(progress)
 
@@ -76,31 +76,31 @@ class Checkpoints:
         self._epoch, self._time = len(progress.rows), began
         # Errors of the previous checkpoint, in the background, appear here.
         self._finish()
-        with self._failures(self._epoch):
+        with self._failures_reported(self._epoch):
             self._write(progress)
             self._pending = self._epoch
         if wait:
             self._finish()
         self._cost = time.monotonic() - began
 
-    def restore(self, start: Learner, most: int | None = None) -> Progress | None:
-        """The newest progress of at most `most` epochs that can be read, with arrays placed as in `start`.
+    def restore(self, start: Learner, max_epochs: int | None = None) -> Progress | None:
+        """The newest progress of at most `max_epochs` epochs that can be read, with arrays placed as in `start`.
 
-        A checkpoint with wrong content or format is reported and renamed. None without any checkpoint. Raises
+        A checkpoint with wrong content or format is reported and renamed. None if no checkpoint can be read. Raises
         `UserError`, and changes nothing, if one cannot be read for another reason, such as too little memory.
         """
-        epochs = [epoch for epoch in self.epochs() if most is None or epoch <= most]
+        epochs = [epoch for epoch in self.epochs() if max_epochs is None or epoch <= max_epochs]
         for epoch in reversed(epochs):
             try:
                 progress = self._read(epoch, start)
             except Exception as error:
                 if not _is_damage(error):
-                    words = f"cannot be read: {_line(error)}; nothing was changed, and --resume tries again"
-                    raise UserError(f"{self.folder / str(epoch)}: {words}") from None
+                    reason = f"cannot be read: {_short_message(error)}; nothing was changed, and --resume tries again"
+                    raise UserError(f"{self.folder / str(epoch)}: {reason}") from None
                 instead = "starting again" if epoch == epochs[0] else "going back to the one before"
-                tell(f"the checkpoint of epoch {epoch} is damaged ({_line(error)}); {instead}")
-                shutil.rmtree(self._aside(epoch), ignore_errors=True)
-                (self.folder / str(epoch)).rename(self._aside(epoch))
+                tell(f"the checkpoint of epoch {epoch} is damaged ({_short_message(error)}); {instead}")
+                shutil.rmtree(self._damaged(epoch), ignore_errors=True)
+                (self.folder / str(epoch)).rename(self._damaged(epoch))
                 continue
             self._epoch = epoch
             return progress
@@ -119,7 +119,7 @@ class Checkpoints:
 
     def _finish(self) -> None:
         """Wait for the checkpoint that is being written, sync it, and remove the checkpoints that it replaces."""
-        with self._failures(self._pending):
+        with self._failures_reported(self._pending):
             self._checkpointer.wait_until_finished()
             for epoch in self.epochs():
                 if epoch not in self._synced:
@@ -160,29 +160,29 @@ class Checkpoints:
     def _prune(self) -> None:
         epochs = self.epochs()
         best = min(epochs, key=lambda epoch: self._losses.get(epoch, np.inf), default=None)
-        for epoch in epochs[:-LAST]:
+        for epoch in epochs[:-KEPT]:
             if epoch != best:
                 shutil.rmtree(self.folder / str(epoch))
         # Damaged checkpoints of epochs that the run has repeated.
-        for path in self.folder.glob(self._aside("*").name):
-            if len(epochs) >= LAST and int(path.stem) <= epochs[-LAST]:
+        for path in self.folder.glob(self._damaged("*").name):
+            if len(epochs) >= KEPT and int(path.stem) <= epochs[-KEPT]:
                 shutil.rmtree(path)
 
-    def _aside(self, epoch: int | str) -> Path:
+    def _damaged(self, epoch: int | str) -> Path:
         return self.folder / f"{epoch}.damaged"
 
     @contextmanager
-    def _failures(self, epoch: int) -> Iterator[None]:
-        """An exception in the block is printed and recorded for `epoch`; a new checkpointer replaces the failed one."""
+    def _failures_reported(self, epoch: int) -> Iterator[None]:
+        """Print and record an exception in the block for `epoch`, and replace the failed checkpointer."""
         why = None
         try:
             yield
         except Exception as error:
-            why = _line(error)
+            why = _short_message(error)
         if why is None:
             return
         self._checkpointer = _checkpointer()
-        # The remains of the failed checkpointer warn when they are collected: here, while warnings are suppressed.
+        # The failed checkpointer warns when it is collected; `_quiet` suppresses the warnings now, but not later.
         gc.collect()
         self._remove_unfinished()
         self.failed.append({"epoch": epoch, "why": why})
@@ -251,7 +251,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Unraisable(NamedTuple):
-    """A hook for exceptions that cannot be caught, which passes on all but those of a closed event loop."""
+    """A `sys.unraisablehook` that ignores the exceptions of closed event loops and passes all others to `hook`."""
 
     hook: Callable[[Any], object]
 
@@ -263,7 +263,7 @@ class _Unraisable(NamedTuple):
 def _checkpointer() -> ocp.AsyncCheckpointer:
     if jax.process_count() == 1:
         return ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler())
-    # Only one of several processes writes and reads.
+    # Only the first of several processes writes and reads.
     index = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(index, active_processes={index}, barrier_sync_key_prefix=f"fit{index}")
     handler = ocp.CompositeCheckpointHandler(
@@ -275,7 +275,7 @@ def _checkpointer() -> ocp.AsyncCheckpointer:
 
 
 def _named(learner: Learner) -> dict[str, Any]:
-    """The arrays by names that are valid paths, whatever the names of the layers."""
+    """The arrays by name; the names are valid paths for any names of layers."""
     leaves = jax.tree_util.tree_leaves_with_path(learner)
     names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
     return {
@@ -288,8 +288,8 @@ def _digest(learner: Learner, text: str) -> str:
     return hashlib.sha256((fingerprint(learner) + text).encode()).hexdigest()
 
 
-def _line(error: BaseException) -> str:
-    """A short message: the operating system's if its error was the cause, as for a full disk."""
+def _short_message(error: BaseException) -> str:
+    """The operating system's message if its error was the cause, as for a full disk; else the first line."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:

@@ -54,21 +54,20 @@ def catching_signals() -> Iterator[Callable[[], signal.Signals | None]]:
         return
     seen: list[signal.Signals] = []
 
-    def note(number: int, frame: Any) -> None:
+    def record(number: int, frame: Any) -> None:
         seen.append(signal.Signals(number))
 
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     thread = threading.Thread(target=_listen, args=(receiver,), daemon=True)
-    with handling_signals(note):
+    with handling_signals(record):
         former = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
         thread.start()
         try:
             yield lambda: seen[0] if seen else None
         finally:
             signal.set_wakeup_fd(former)
-            # Ends the thread.
-            sender.close()
+            sender.close()  # which ends the thread
             thread.join()
             receiver.close()
 

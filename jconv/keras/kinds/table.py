@@ -1,4 +1,4 @@
-"""The table of kinds, and functions that need the kinds of inner layers too: for masks and the paths of arrays."""
+"""The table of kinds, and the functions that also read the kinds of the layers inside a layer: masks, array paths."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ MODULES = (
 )
 KINDS: dict[str, Kind] = {kind.name: kind for module in MODULES for kind in module.KINDS}
 KINDS |= {kind.source_name: kind for kind in KINDS.values() if kind.source_name is not None}
-# A layer of several kinds is written as the first of them.
+# A jconv class that several kinds share is written as the first of them.
 _BY_LAYER = {kind.layer: kind for kind in reversed(KINDS.values())}
 
 
 def kind_of(layer: Layer | None) -> Kind | None:
-    """The kind of a layer, or of the layer in its wrappers; None if Keras has no such layer."""
+    """The kind of a layer without its wrappers; None if Keras has no such layer."""
     return _BY_LAYER.get(type(unwrap(layer)))
 
 
 def mask_of(layer: Layer, kind: Kind) -> str | Layer:
-    """The `mask` of a kind for one of its layers, never `"inside"`."""
+    """The `mask` of a kind for one of its layers, with `"inside"` replaced by what the layers inside do."""
     mask = kind.mask(layer) if callable(kind.mask) else kind.mask
     if mask != "inside":
         return mask
-    inner = [kind_of(inside) or OTHER for inside, _, _ in kind.inside(layer)]
-    return "propagate" if all(kind.mask == "propagate" for kind in inner) else "stop"
+    kinds = [kind_of(inner) or OTHER for inner, _, _ in kind.inside(layer)]
+    return "propagate" if all(kind.mask == "propagate" for kind in kinds) else "stop"
 
 
 def array_paths(layer: Layer | None, kind: Kind | None, names: list[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """`(paths, copies)`: the path of each array in the layer's folder; for the path of each copy, the array's name."""
+    """`(paths, copies)`: the path of each array by name, and the array's name by the path of each copy in the file."""
     folders: dict[str, str] = {}
     copies: dict[str, str] = {}
     for inner, own, prefix, folder in _layers_inside(layer, kind or OTHER):
@@ -66,7 +66,7 @@ def array_paths(layer: Layer | None, kind: Kind | None, names: list[str]) -> tup
 
 
 def _layers_inside(layer: Any, kind: Kind, prefix: str = "", folder: str = "") -> Iterator[tuple[Any, Kind, str, str]]:
-    """A layer and all layers inside it, each with its kind, the prefix of its arrays' names, and its folder."""
+    """A layer and all layers inside it: for each `(layer, kind, prefix of its arrays' names, folder)`."""
     layer = unwrap(layer)
     yield layer, kind, prefix, folder
     for inner, own_prefix, own_folder in layer.inside() if isinstance(layer, NestedModel) else kind.inside(layer):
@@ -75,7 +75,7 @@ def _layers_inside(layer: Any, kind: Kind, prefix: str = "", folder: str = "") -
 
 
 def _join(first: str, second: str) -> str:
-    """Two parts of a path, each of which may be empty.
+    """Joins two parts of a path, each of which may be empty.
 
     >>> _join("forward", "cell"), _join("", "cell"), _join("forward", "")
     ('forward/cell', 'cell', 'forward')
@@ -84,7 +84,7 @@ def _join(first: str, second: str) -> str:
 
 
 def names_to_paths(names: list[str], folders: Mapping[str, str], copies: Collection[str] = ()) -> dict[str, str]:
-    """The path of each array: the folder of its prefix, and its number there. Paths in `copies` are skipped.
+    """The path of each array: the folder of its prefix, and its index there. Paths in `copies` are skipped.
 
     >>> names_to_paths(["kernel", "query/kernel", "query/bias"], {"": "", "query": "query_dense"})
     {'kernel': 'vars/0', 'query/kernel': 'query_dense/vars/0', 'query/bias': 'query_dense/vars/1'}

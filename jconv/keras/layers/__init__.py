@@ -1,4 +1,4 @@
-"""Layers of Keras models that hold a graph of layers: a nested model, and keras-tcn's `TCN`."""
+"""Layers of Keras models that contain a graph of layers: a nested model, and keras-tcn's `TCN`."""
 
 from .nested_model import NestedModel
 from .tcn import TCN

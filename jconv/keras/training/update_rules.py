@@ -1,4 +1,4 @@
-"""The update rules of Keras's optimizers, made of optax's transformations where these compute the same."""
+"""The update rules of Keras's optimizers, built from optax's transformations where these compute the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class UpdateRule:
 def scale_by_keras_adam(b1: float, b2: float, eps: float, amsgrad: bool) -> optax.GradientTransformation:
     """Adam as in Keras: `eps` is added to the root of the second moment before its bias correction.
 
-    As in Keras, the corrections have the type of the params, so that in float32 the first ones have errors of 1e-5.
+    As in Keras, the corrections have the type of the params, so in float32 they have errors of 1e-5 in the first steps.
     """
 
     def init(params: Any) -> Any:
@@ -75,10 +75,10 @@ def moving_average(
 ) -> optax.GradientTransformation:
     """Keras's moving average of the params (`use_ema`), kept in `optax.EmaState.ema`.
 
-    Must come after everything else in a chain except constraints. The average begins as the params after the first
-    step, or with `includes_start` before it, as in Keras 2. Then each step multiplies it by `momentum` and adds
+    Must be the last transformation of a chain, except for constraints. The average begins as the params after the first
+    step, or, with `includes_start`, before it, as in Keras 2. Then each step multiplies it by `momentum` and adds
     `1 - momentum` times the new params. Every `every` steps the params become the average; never if `every` is None.
-    `steps` is the number of steps over which gradients are accumulated, which Keras counts as one.
+    Gradients are accumulated over `steps` steps, which Keras counts as one.
     """
 
     def init(params: Any) -> Any:
@@ -87,11 +87,11 @@ def moving_average(
 
     def update(updates: Any, state: Any, params: Any = None) -> Any:
         count = state.count // steps
-        old_share = jnp.where((count == 0) & (not includes_start), 0.0, momentum)
+        weight = jnp.where((count == 0) & (not includes_start), 0.0, momentum)
 
         def average(p: jax.Array, u: jax.Array, ema: jax.Array) -> jax.Array:
-            share = old_share.astype(p.dtype)
-            return share * ema + (1 - share) * (p + u)
+            w = weight.astype(p.dtype)
+            return w * ema + (1 - w) * (p + u)
 
         ema = jax.tree.map(average, params, updates, state.ema)
         if every is not None:

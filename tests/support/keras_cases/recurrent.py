@@ -11,7 +11,7 @@ def is_positive(x):
 
 
 def masked(x, m):
-    """The sequence, with Keras's mask for the steps at which `m` is not positive."""
+    """The sequence, masked at the steps at which `m` is not positive."""
     return kl.Masking()(x * keras.ops.expand_dims(keras.ops.cast(is_positive(m), "float32"), -1))
 
 

@@ -1,7 +1,7 @@
 """Makes the files with training state in this folder, with Keras 2.15 and TensorFlow 2.15: `python make.py`.
 
-Each file has a small model after three steps of training; `after.npz` has its weights, in Keras's order, six steps
-later.
+Each file contains a small model after three steps of training; `after.npz` contains its weights after six more, in
+Keras's order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 def batches() -> tuple[Array, Array]:
-    """Inputs of all steps, and targets that are probabilities of two classes."""
+    """The inputs of all steps, and the targets, which are probabilities of two classes."""
     rng = np.random.default_rng(0)
     steps = BEFORE + AFTER
     x, y = rng.standard_normal((steps, 4, 6, 2)), rng.random((steps, 4, 2))

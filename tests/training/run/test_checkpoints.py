@@ -38,7 +38,7 @@ def _train(task, folder, plan=PLAN):
     """The progress after each epoch; all checkpoints are kept."""
     states = []
     with pytest.MonkeyPatch.context() as patch, checkpoints.opened(folder, ONE) as kept:
-        patch.setattr(checkpoints, "LAST", 9)
+        patch.setattr(checkpoints, "KEPT", 9)
         for progress in loop.train(task, plan, Progress(_start(task, plan), ())):
             kept.save(progress, wait=True)
             states.append(Progress(jax.tree.map(np.array, progress.learner), progress.rows))
@@ -58,7 +58,7 @@ def test_a_resumed_run_has_the_same_bits(task, tmp_path, keep):
     plan = PLAN._replace(keep=keep)
     states = _train(task, tmp_path, plan)
     with checkpoints.opened(tmp_path, ONE) as kept:
-        progress = kept.restore(_start(task, plan), most=4)
+        progress = kept.restore(_start(task, plan), max_epochs=4)
         assert len(progress.rows) == 4
         *_, end = loop.train(task, plan, progress)
     waves.assert_same_bits(end.learner, states[-1].learner)

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 import pytest
 
+from jconv import layers
 from tests.support import waves
 from tests.support.paths import ROOT
 from training import fit
@@ -25,7 +26,7 @@ from training.run import checkpoints, interrupt, run_folder
 
 EPOCHS = 6
 RUN = ["--data", "a.npz", "--model", "two-layer", "--skip-proof", "--checkpoint-every", "1"]
-# Each step draws noise, and must draw the same noise after a stop as without one.
+# Each step draws noise; a resumed run must draw the same noise as one that was not interrupted.
 RUN += ["--epochs", str(EPOCHS), "--batch-size", "4", "--augment", "jitter=0.1"]
 COMPARED = ("params.npz", "metrics.csv")
 
@@ -36,9 +37,9 @@ def _write_data(folder, scale=1.0, channels=1):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def original(tmp_path_factory):
     """A folder with the data, the run `uninterrupted`, and the run `stopped`, which SIGTERM stopped."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = tmp_path_factory.mktemp("original")
     _write_data(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -49,9 +50,9 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture
-def here(made, tmp_path, monkeypatch):
-    """A copy of that folder for one test, which is the working folder."""
-    shutil.copytree(made, tmp_path / "here")
+def here(original, tmp_path, monkeypatch):
+    """A copy of that folder, the working folder of one test."""
+    shutil.copytree(original, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path / "here"
 
@@ -76,7 +77,7 @@ def test_a_stopped_run_is_saved_and_resumes_with_the_same_bits(here, capsys):
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     assert "resumed    after epoch 3 of 6" in capsys.readouterr().out
     _assert_as_uninterrupted("stopped")
-    # A run that has ended ends again.
+    # A run that is complete can be resumed too.
     assert fit.main([*RUN, "--out", "stopped", "--resume"]) == 0
     assert "resumed    after epoch 6 of 6" in capsys.readouterr().out
     _assert_as_uninterrupted("stopped")
@@ -113,7 +114,7 @@ def test_other_options_are_errors_that_name_them(here, capsys):
     content = json.loads(config.read_text())
     assert content["options"].pop("algorithm") == "auto"
     config.write_text(json.dumps(content))
-    # The value of a default is the same option.
+    # An option with its default value is the same as no option.
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--learning-rate", "0.001", "--optimizer", "adam"]) == 0
     _assert_as_uninterrupted("stopped")
 
@@ -173,26 +174,24 @@ def test_other_conditions_need_an_option(here, capsys, condition):
     """These conditions may change the last digits."""
     change, words = OTHER_CONDITIONS[condition]
     config = here / "stopped" / "config.json"
-    begun = json.loads(config.read_text())
-    change = {name: begun[name] | value if name == "versions" else value for name, value in change.items()}
-    config.write_text(json.dumps(begun | change))
+    started = json.loads(config.read_text())
+    change = {name: started[name] | value if name == "versions" else value for name, value in change.items()}
+    config.write_text(json.dumps(started | change))
     message = _error_of_resuming(capsys)
     assert message.startswith(f"stopped was started with {words}, not ")
     assert message.endswith(": the last digits may differ; --allow-changed-conditions continues")
     assert fit.main([*RUN, "--out", "stopped", "--resume", "--allow-changed-conditions"]) == 0
     assert capsys.readouterr().err.startswith(f"fit: {message.rpartition(';')[0]}\n")
     # The conditions that the run was started with stay recorded.
-    assert json.loads(config.read_text()) == begun | change
+    assert json.loads(config.read_text()) == started | change
 
 
 def test_another_algorithm_is_another_program(here, monkeypatch, capsys):
     """The planner's choice depends on more than versions, for example on measurements of jconv.tune."""
-    from jconv import layers
-
-    own = layers.Conv1D.apply
+    original_apply = layers.Conv1D.apply
 
     def apply(self, *arguments, **options):
-        return own(dataclasses.replace(self, algorithm="einsum"), *arguments, **options)
+        return original_apply(dataclasses.replace(self, algorithm="einsum"), *arguments, **options)
 
     monkeypatch.setattr(layers.Conv1D, "apply", apply)
     assert _error_of_resuming(capsys).startswith("stopped was started with other algorithms, not those chosen now: ")
@@ -295,15 +294,15 @@ def test_a_full_disk_at_the_end_is_reported_and_the_run_resumes(here, monkeypatc
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_twice_has_the_same_bits(here):
-    """Killed about when a checkpoint is written, each time later; `python -m benchmarks.kills` kills at any moment."""
-    chosen = random.Random(0)
+    """Killed while a checkpoint is written, twice; `python -m benchmarks.kills` kills at any time."""
+    rng = random.Random(0)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_NUM_CPU_DEVICES": str(jax.local_device_count())}
     command = [sys.executable, "-m", "training.fit", *RUN, "--out", "run", "--resume"]
     for epoch in (1, 4):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         while not (here / "run" / "checkpoints" / str(epoch)).exists() and process.poll() is None:
             time.sleep(0.001)
-        time.sleep(chosen.uniform(0, 0.05))
+        time.sleep(rng.uniform(0, 0.05))
         process.kill()
         process.wait()
     assert fit.main([*RUN, "--out", "run", "--resume"]) == 0
@@ -312,7 +311,7 @@ def test_a_run_that_is_killed_twice_has_the_same_bits(here):
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_ctrl_c_stops_at_once(first):
-    """Also in the middle of a call that does not return: here one that would take an hour."""
+    """Even during a call into C code that would take an hour."""
     code = """
 import hashlib
 from training.run import interrupt

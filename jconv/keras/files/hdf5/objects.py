@@ -20,7 +20,7 @@ ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 0x0C, 0x10, 0x11, 0x15
 # Type, size and flags of a message in version 1 of object headers, and in version 2 without and with creation order.
 MESSAGE_V1, MESSAGE_V2, ORDERED_MESSAGE_V2 = Struct("<HHB3x"), Struct("<BHB"), Struct("<BHB2x")
 HEADER_V2 = b"OHDR"
-# The beginning of a superblock of any version, up to and with the size of the file.
+# The largest number of bytes, over all versions of the superblock, up to and including the size of the file.
 SUPERBLOCK_BYTES = 52
 
 HARD, SOFT, EXTERNAL = 0, 1, 64
@@ -99,13 +99,13 @@ def _messages_v2(source: Source, address: int) -> list[Message]:
 
 
 def _messages_in(source: Source, first: tuple[int, int], form: Struct) -> list[Message]:
-    """The messages in the block with the address and size `first`, and in those that continue it."""
+    """The messages in the block `first`, given as `(address, size)`, and in the blocks that continue it."""
     found: list[Message] = []
     blocks = deque([first])
     while blocks:
         block = source.metadata(*blocks.popleft())
         at = 0
-        # Without `Fields`, which is slower: there may be millions.
+        # Not with `Fields`, which is slower: there may be millions of messages.
         while at + form.size <= len(block):
             kind, size, flags = form.unpack_from(block, at)
             at += form.size
@@ -116,7 +116,7 @@ def _messages_in(source: Source, first: tuple[int, int], form: Struct) -> list[M
             if kind == CONTINUATION:
                 address, length = Fields(data, source).integers(2, 8)
                 if form is not MESSAGE_V1:
-                    # The messages are between a signature and a checksum.
+                    # The messages lie between a signature and a checksum.
                     source.fields(address, 4).signature(b"OCHK")
                     address, length = address + 4, max(length - 8, 0)
                 blocks.append((address, length))
@@ -151,7 +151,7 @@ def members(source: Source, header: list[Message]) -> Iterator[tuple[str, int]]:
 
 
 def _dense(source: Source, message: Message, what: str, order_bytes: int, kind: int) -> Iterator[memoryview]:
-    """The objects in the heap of an information message, which has `order_bytes` if their creation order is kept."""
+    """The objects in the heap of an information message; `order_bytes` are present if it keeps their creation order."""
     fields = Fields(message.data, source)
     fields.expect(f"version of the {what} information", 0)
     fields.take(order_bytes if fields.integer(1) & 1 else 0)
@@ -184,7 +184,7 @@ def _symbol_table(source: Source, tree: int, heap: int) -> Iterator[tuple[str, i
 
 
 def tree_leaves(source: Source, root: int, kind: int, key_size: int) -> Iterator[tuple[memoryview, int]]:
-    """`(key, address)` of each child of the leaves of a version 1 B-tree."""
+    """`(key, address)` of each child of the leaves of a version 1 B-tree of the given kind."""
     nodes: list[tuple[int, int | None]] = [(root, None)]
     while nodes:
         address, expected = nodes.pop()
@@ -213,7 +213,7 @@ def _name(source: Source, address: int, remaining: int) -> str:
 
 
 def _link(source: Source, fields: Fields) -> tuple[str, int]:
-    """The member in a link message, the form of groups with external links or many members."""
+    """The member in a link message, which groups with external links or many members have."""
     fields.expect("version of a link", 1)
     flags = fields.integer(1)
     kind = fields.integer(1) if flags & 8 else HARD
