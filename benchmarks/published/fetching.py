@@ -1,4 +1,4 @@
-"""Fetches published files into a folder, where each is named by its digest."""
+"""Fetches published files into a folder, in which each is named by its digest."""
 
 from __future__ import annotations
 
@@ -34,8 +34,13 @@ def add_options(parser: Parser) -> None:
     """Add the options that say which files are used and where they are."""
     add = parser.add_argument
     add("--manifest", type=Path, default=MANIFEST, metavar="FILE", help="default benchmarks/data/wild.csv")
-    add("--files", type=Path, metavar="FOLDER", help="where files are, named by their digest; default: the cache")
-    add("--no-fetch", action="store_true", help="use only files that are there")
+    add(
+        "--files",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder of the files, named by digest; default: the cache",
+    )
+    add("--no-fetch", action="store_true", help="use only the files that the folder contains")
 
 
 def cache_folder() -> Path:
@@ -129,8 +134,8 @@ def _member(archive: zipfile.ZipFile, path: str) -> Iterator[IO[bytes]]:
 def _download(published: Published) -> bytes:
     url = f"{RAW}/{published.source}/{published.version}/{quote(published.path)}"
     try:
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            return answer.read(published.bytes + 1)
+        with urllib.request.urlopen(url, timeout=60) as response:
+            return response.read(published.bytes + 1)
     except (OSError, urllib.error.URLError) as error:
         raise FetchError(f"{url}: {error}") from None
 

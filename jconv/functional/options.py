@@ -1,4 +1,4 @@
-"""Types of arguments and results of the public convolutions, for signatures that depend on the given arguments."""
+"""Types of arguments and results of the public convolutions, for their overloads."""
 
 from __future__ import annotations
 

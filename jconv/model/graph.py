@@ -1,8 +1,8 @@
 """`Model`: a graph of layers with pure functions `init`, `apply` and `reference`, and with streaming.
 
-A `Model` holds no arrays. It is hashable if its layers are, so it may be a static argument of `jax.jit`. `params` and
-`state` are dicts from node name to that layer's dict of arrays, without an entry for a layer that has none. Nodes with
-the same `params` key share a layer and its arrays.
+A `Model` contains no arrays. It is hashable if its layers are, so it may be a static argument of `jax.jit`. `params`
+and `state` are dicts from node name to that layer's dict of arrays, without an entry for a layer that has none. Nodes
+with the same `params` key share a layer and its arrays.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Model(LayerGraph):
             `inputs`, which for a Keras file is the order of Keras's model.
           training: whether layers behave as in training.
           key: a `jax.random.key`, which layers with random numbers need in training.
-          lengths: the number of samples of each row, integers (batch,); the rest of the row is padding with any values.
+          lengths: the number of samples of each row, integers (batch,); the rest of the row is padding of any value.
           segment_ids: integers (batch, length): each sequence in a row is a run of one id; padding has negative ids.
 
         Returns:
@@ -140,7 +140,7 @@ class Model(LayerGraph):
             values, state = self._apply_nodes(params, state, x, key, parts, partial(needed.call_part, parts, training))
             return self.outputs_of(values, x), state
         sequences: dict[str, Any] = {**variable_length.sequences_of(self.named(x), lengths, segment_ids)}
-        # In a packed row, sequences begin and end everywhere, so a crop removes no range of the row.
+        # In a packed row, sequences begin and end anywhere, so a crop removes no range of the row.
         parts = needed.find_parts(self, x, training, with_lengths=True) if segment_ids is None else {}
 
         def call(node: Node, arrays: tuple[Any, Any], values: Mapping[str, Any], own_key: Any) -> Any:

@@ -70,7 +70,7 @@ class LayerGraph:
             names = _as_names(f"{field} of the model", getattr(self, field))
             object.__setattr__(self, field, names)
             if not names:
-                raise ValueError(f"{field} of the model must hold at least one name, got none")
+                raise ValueError(f"{field} of the model must contain at least one name, got none")
             if len(set(names)) != len(names):
                 raise ValueError(f"{field} of the model must differ, got {names}")
         if self.input_shapes is not None:

@@ -246,7 +246,7 @@ def test_examples_in_docstrings_are_correct(module):
 
 
 @pytest.fixture
-def alone(monkeypatch):
+def tiny_row_only(monkeypatch):
     """The command over one tiny row, without other libraries, and without touching the process's default device."""
     monkeypatch.setattr(options, "ROWS", [TINY])
     monkeypatch.setattr(allocator, "keep_memory", lambda: True)
@@ -256,7 +256,7 @@ def alone(monkeypatch):
     monkeypatch.setattr(measure, "measure", lambda row, *_: result(row.name, 2.0, 1.0, 3.0))
 
 
-def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
+def test_a_run_is_written_and_redrawn(tiny_row_only, tmp_path, capsys):
     file, png = tmp_path / "run.json", tmp_path / "run.png"
     assert conv1d.main(["--json", str(file)]) == command.DONE
     measured = capsys.readouterr().out
@@ -274,7 +274,7 @@ def test_a_run_is_written_and_redrawn(alone, tmp_path, capsys):
     assert png.read_bytes().startswith(b"\x89PNG")
 
 
-def test_inline_computes_in_the_calling_thread(alone, monkeypatch, tmp_path, capsys):
+def test_inline_computes_in_the_calling_thread(tiny_row_only, monkeypatch, tmp_path, capsys):
     file, updates = tmp_path / "run.json", []
     monkeypatch.setattr(conv1d, "compute_inline", lambda: updates.append("inline"))
     assert conv1d.main(["--json", str(file)]) == command.DONE and not updates
@@ -307,7 +307,7 @@ def test_a_picture_of_a_run_without_other_libraries():
     assert picture.speedups({"where": where, "rows": rows}).startswith(b"\x89PNG")
 
 
-def test_issues_are_written_and_shown(alone, tmp_path, capsys, monkeypatch):
+def test_issues_are_written_and_shown(tiny_row_only, tmp_path, capsys, monkeypatch):
     found = {"link": "a/b 1", "program": "p", "unit": "ms", "values": {LAX: 4.0, JCONV: 2.0, "Flax": 3.0}}
     monkeypatch.setattr(public_issues, "run", lambda *_: public_issues.show([found]) or [found])
     file = tmp_path / "run.json"
@@ -319,7 +319,7 @@ def test_issues_are_written_and_shown(alone, tmp_path, capsys, monkeypatch):
     assert conv1d.main(["--from-json", str(file), "--picture", str(tmp_path / "a.png")]) == command.MISTAKE
 
 
-def test_a_wrong_result_ends_the_run(alone, capsys, monkeypatch):
+def test_a_wrong_result_ends_the_run(tiny_row_only, capsys, monkeypatch):
     def wrong(*_):
         raise ArithmeticError("tiny: forward of jconv: off by 1")
 
@@ -343,7 +343,7 @@ def test_a_wrong_result_ends_the_run(alone, capsys, monkeypatch):
         (["--from-json", "a.json", "--json", "b.json"], "--from-json measures nothing"),
     ],
 )
-def test_mistakes_are_one_line(alone, capsys, monkeypatch, arguments, message):
+def test_mistakes_are_one_line(tiny_row_only, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(ROOT)
     try:
         code = conv1d.main(arguments)

@@ -297,7 +297,7 @@ REFUSED: list[tuple[Callable[[], Any], str]] = [
     (lambda: jl.GRU(3, activation="glu"), "GRU: activation must keep the number of channels, got 'glu'"),
     (
         lambda: jl.SimpleRNN(3, stateful=True),
-        "SimpleRNN: stateful must be False: nothing is kept from call to call; use return_state=True and "
+        "SimpleRNN: stateful must be False: layers keep no state between calls; use return_state=True and "
         "inputs=('sequence', 'h')",
     ),
     (lambda: jl.LSTM(3, dropout=1.1), "LSTM: dropout must be a number from 0 to 1, got 1.1"),
@@ -391,5 +391,5 @@ def test_configs_of_keras_2_are_read() -> None:
         KerasFileError, match=r"^layer: time_major must be False; jconv supports no other value here, got True$"
     ):
         KINDS["GRU"].make(Config({**old, "time_major": True}, "layer"), lambda value, place: jl.Dense(1))
-    with pytest.raises(KerasFileError, match=r"^layer: stateful must be False: nothing is kept from call to call"):
+    with pytest.raises(KerasFileError, match=r"^layer: stateful must be False: layers keep no state between calls"):
         KINDS["LSTM"].make(Config({"units": 3, "stateful": True}, "layer"), lambda value, place: jl.Dense(1))

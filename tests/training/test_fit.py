@@ -97,7 +97,7 @@ def test_fcn_on_a_file_is_reproducible_and_never_overwrites_a_run(capsys):
 
     assert fit.main(arguments) == 2
     choices = "choose another --out, --overwrite to replace it, or --resume to continue"
-    assert capsys.readouterr().err == f"fit: runs/a-fcn-0 holds an earlier run; {choices}\n"
+    assert capsys.readouterr().err == f"fit: runs/a-fcn-0 contains an earlier run; {choices}\n"
     assert (folder / "metrics.csv").read_bytes() == first
 
     (folder / "notes.txt").write_text("mine")
@@ -171,7 +171,7 @@ MISTAKES = {
     "has 1 samples, 1 with padding, but kernel_size=2 with dilation=1 reaches over 2; pad x or use a smaller kernel",
     ("--model", "tcn", "--task", "forecast", "--target-channel", "2"): "--target-channel 2: series of gunpoint have 1 "
     "channel",
-    ("--channels", "first"): "gunpoint: --channels first is for arrays, files that end in .npz or .npy",
+    ("--channels", "first"): "gunpoint: --channels first is for arrays: files that end in .npz or .npy",
     (
         "--seed",
         "429496730",

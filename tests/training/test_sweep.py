@@ -158,7 +158,7 @@ def test_options_that_cannot_vary_and_existing_runs(monkeypatch, capsys):
     assert sweep.main(GRID) == 0
     capsys.readouterr()
     assert sweep.main(GRID) == 2
-    assert capsys.readouterr().err.startswith(f"sweep: s/{NAMES[0]} holds an earlier run; ")
+    assert capsys.readouterr().err.startswith(f"sweep: s/{NAMES[0]} contains an earlier run; ")
     other = [argument if argument != "4" else "3" for argument in GRID]
     assert sweep.main([*other, "--resume"]) == 2
     assert f"s/{NAMES[0]} was started with --batch-size 4, not --batch-size 3; " in capsys.readouterr().err

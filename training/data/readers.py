@@ -24,7 +24,7 @@ def read(path: Path, channels_first: bool = False) -> list[DataPart]:
     """The training part and, if there is one, the test part of a data set.
 
     The test part of a file named `..._TRAIN` is the file `..._TEST` in the same folder, if that exists. With
-    `channels_first` arrays are (n, channels, length) in the file.
+    `channels_first`, arrays in the file are (n, channels, length).
 
     Raises `UserError` for a missing or unreadable file, an unsupported suffix, and content that is not a data set.
     """
@@ -46,13 +46,13 @@ def read(path: Path, channels_first: bool = False) -> list[DataPart]:
 def check_channels_first(source: str, channels_first: bool) -> None:
     """Raise `UserError` if `channels_first` is given for data that are not arrays."""
     if channels_first:
-        raise UserError(f"{source}: --channels first is for arrays, files that end in {' or '.join(ARRAYS)}")
+        raise UserError(f"{source}: --channels first is for arrays: files that end in {' or '.join(ARRAYS)}")
 
 
 def array(path: Path, channels_first: bool = False) -> Array:
     """The series (n, length, channels) float64 of a `.npy` file without labels.
 
-    With `channels_first` they are (n, channels, length) in the file. Raises `UserError` for a missing or unreadable
+    With `channels_first`, they are (n, channels, length) in the file. Raises `UserError` for a missing or unreadable
     file, and for other content.
     """
     with _readable(path):
@@ -83,7 +83,7 @@ def _read_npz(path: Path, channels_first: bool) -> list[DataPart]:
     arrays = _npz_arrays(path)
     for name in ("x_train", "y_train"):
         if name not in arrays:
-            raise UserError(f"{path}: there is no {name}; the file holds {', '.join(arrays) or 'nothing'}")
+            raise UserError(f"{path}: there is no {name}; the file contains {', '.join(arrays) or 'nothing'}")
     _check_test(path, "x_test", "y_test", arrays)
     return parts_of(str(path), arrays, channels_first)
 
@@ -91,8 +91,8 @@ def _read_npz(path: Path, channels_first: bool) -> list[DataPart]:
 def _check_test(path: Path, x: str, y: str, found: Container[str]) -> None:
     """Raise `UserError` if only one of the names of the arrays of a test set was found."""
     if (x in found) != (y in found):
-        there, missing = (x, y) if x in found else (y, x)
-        raise UserError(f"{path}: there is {there} and no {missing}; a test set needs both")
+        present, missing = (x, y) if x in found else (y, x)
+        raise UserError(f"{path}: there is {present} and no {missing}; a test set needs both")
 
 
 def _npz_arrays(path: Path) -> dict[str, Array]:
@@ -119,7 +119,7 @@ def _npz_arrays(path: Path) -> dict[str, Array]:
 def parts_of(path: str, arrays: Mapping[str, Array], channels_first: bool) -> list[DataPart]:
     """The training part and, if there is one, the test part of arrays by name; errors name `path`.
 
-    Raises `UserError` for arrays of another kind or shape.
+    Raises `UserError` for arrays of an unsupported type or shape.
     """
     names = [(f"x_{part}", f"y_{part}") for part in ("train", "test") if f"x_{part}" in arrays]
     return [_part_of(path, x, arrays[x], y, arrays[y], channels_first) for x, y in names]
@@ -134,11 +134,11 @@ def _part_of(path: str, x_name: str, x: Array, y_name: str, y: Array, channels_f
         wanted = f"(n,), one label per series, or {sizes}, one label per sample"
         raise UserError(f"{path}: {y_name} must be {wanted}, got shape {y.shape}")
     if y.dtype.kind not in "biufUS":
-        raise UserError(f"{path}: {y_name} must hold numbers or text, got {y.dtype}")
+        raise UserError(f"{path}: {y_name} must contain numbers or text, got {y.dtype}")
     inside = np.ones(len(x), bool) if y.ndim == 1 else ~np.isnan(series).all(-1)
     labels = y[inside]
     if y.dtype.kind == "f" and not np.isfinite(labels).all():
-        raise UserError(f"{path}: {y_name} must hold finite numbers or text, got {labels[~np.isfinite(labels)][0]}")
+        raise UserError(f"{path}: {y_name} must contain finite numbers or text, got {labels[~np.isfinite(labels)][0]}")
     if y.ndim == 1:
         return DataPart(series, _texts(labels), notes=notes)
     if y.dtype.kind == "f" and (labels != np.round(labels)).any():
@@ -150,21 +150,21 @@ def _part_of(path: str, x_name: str, x: Array, y_name: str, y: Array, channels_f
 
 
 def _notes(path: str, series: Array, name: str, channels_first: bool) -> tuple[str, ...]:
-    """A line if there are more channels than samples, because the array may then be (n, channels, length)."""
+    """A note if there are more channels than samples, because the array may then be (n, channels, length)."""
     _, length, channels = series.shape
     if channels_first or channels <= length:
         return ()
     samples = f"{length} sample{'s' if length > 1 else ''}"
-    words = f"{path}: {name} has series of {samples} and {channels} channels, read as (n, length, channels)"
-    return (f"{words}; --channels first reads (n, channels, length)",)
+    found = f"{path}: {name} has series of {samples} and {channels} channels, read as (n, length, channels)"
+    return (f"{found}; --channels first reads (n, channels, length)",)
 
 
 def _series(path: str, x: Array, name: str, channels_first: bool) -> Array:
     if x.ndim not in (2, 3):
-        three = "(n, channels, length)" if channels_first else "(n, length, channels)"
-        raise UserError(f"{path}: {name} must be (n, length) or {three}, got shape {x.shape}")
+        layout = "(n, channels, length)" if channels_first else "(n, length, channels)"
+        raise UserError(f"{path}: {name} must be (n, length) or {layout}, got shape {x.shape}")
     if x.dtype.kind not in "iuf":
-        raise UserError(f"{path}: {name} must hold real numbers, got {x.dtype}")
+        raise UserError(f"{path}: {name} must contain real numbers, got {x.dtype}")
     if x.size == 0:
         raise UserError(f"{path}: {name} is empty, its shape is {x.shape}")
     x = x.astype(np.float64)
@@ -210,7 +210,7 @@ def _by_aeon(function: str) -> Callable[[Path], DataPart]:
         except OSError:
             raise
         except Exception as error:
-            # aeon's readers check little: for another kind of file they raise any of Python's exceptions.
+            # aeon's readers check little, so a file in another format can raise any exception.
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UserError(f"{path}: cannot be read as {path.suffix} by aeon: {reason}") from None
         if len(labels) != len(x):

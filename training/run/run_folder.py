@@ -55,9 +55,8 @@ def check(folder: Path, overwrite: bool) -> None:
     if not (folder / CONFIG).is_file():
         raise UserError(f"{folder} is not empty and not a run folder, it has no {CONFIG}; choose another --out")
     if not overwrite:
-        raise UserError(
-            f"{folder} holds an earlier run; choose another --out, --overwrite to replace it, or --resume to continue"
-        )
+        advice = "choose another --out, --overwrite to replace it, or --resume to continue"
+        raise UserError(f"{folder} contains an earlier run; {advice}")
 
 
 def config_to_resume(folder: Path, is_resumed: bool = True, overwrite: bool = False) -> dict[str, Any] | None:

@@ -14,8 +14,9 @@ BINS = 10
 class ClassScores(NamedTuple):
     """One class and its scores.
 
-    `examples` counts its examples. `precision` is None if the class was never predicted, `recall` if it has no
-    examples. `chance_f1` is the F1 of predictions drawn at random with the class frequencies of the training set.
+    `examples` is the number of its examples. `precision` is None if the class was never predicted, and `recall` if it
+    has no examples. `chance_f1` is the F1 of predictions drawn at random with the class frequencies of the training
+    set.
     """
 
     name: str
@@ -53,7 +54,7 @@ def class_scores(labels: Array, predicted: Array, training: Array, classes: tupl
     for number, name in enumerate(classes):
         is_true, is_predicted = labels == number, predicted == number
         hits, true, guessed = (int(mask.sum()) for mask in (is_true & is_predicted, is_true, is_predicted))
-        # Random predictions have as precision the class's frequency here, as recall its frequency in the training set.
+        # The precision of random predictions is the class's frequency here, and their recall its frequency in training.
         here, trained = true / len(labels), float(np.mean(training == number))
         scores.append(
             ClassScores(
@@ -78,8 +79,8 @@ def calibration(probabilities: Array, labels: Array) -> Calibration:
     confidences, is_correct = probabilities.max(axis=-1), probabilities.argmax(axis=-1) == labels
     numbers = np.minimum((confidences * BINS).astype(int), BINS - 1)
     bins = [numbers == number for number in range(BINS)]
-    means = [(float(is_correct[own].mean()), float(confidences[own].mean())) if own.any() else None for own in bins]
-    counts = [int(own.sum()) for own in bins]
+    means = [(float(is_correct[b].mean()), float(confidences[b].mean())) if b.any() else None for b in bins]
+    counts = [int(b.sum()) for b in bins]
     gaps = [count * abs(mean[0] - mean[1]) for count, mean in zip(counts, means, strict=True) if mean]
     return Calibration(
         sum(gaps) / len(labels),
@@ -92,7 +93,7 @@ def calibration(probabilities: Array, labels: Array) -> Calibration:
 
 
 def probabilities(output: Array) -> Array:
-    """Outputs (..., classes) as probabilities: the softmax of logits. The outputs of a final softmax are unchanged.
+    """Outputs (..., classes) as probabilities: the softmax of logits; the outputs of a softmax are unchanged.
 
     >>> probabilities(np.array([[0.25, 0.75]])), probabilities(np.array([[0.0, 0.0]]))
     (array([[0.25, 0.75]]), array([[0.5, 0.5]]))

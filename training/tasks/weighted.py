@@ -33,6 +33,6 @@ def with_cross_entropy(task: Task, smoothing: float = 0.0, weights: Array | None
     if task.loss not in (losses.cross_entropy, losses.probability_cross_entropy):
         option = "--label-smoothing" if smoothing else "--class-weights"
         remedy = "; --loss cross-entropy replaces it" if task.classes else ""
-        raise UserError(f"{option} is for cross-entropy, and another loss is minimized{remedy}")
+        raise UserError(f"{option} is for cross-entropy, but the task has another loss{remedy}")
     options: Any = {"smoothing": smoothing, "weights": weights}
     return task._replace(loss=partial(task.loss, **options), loss_reference=partial(task.loss_reference, **options))

@@ -43,7 +43,7 @@ def build(
     class_name, name, entry, inner = read_entry(dict(config), "config")
     if class_name not in MODELS:
         entry.fail(
-            f"the file holds a {class_name!a}; only Sequential and Functional models say in their file what "
+            f"the file contains a {class_name!a}; only Sequential and Functional models say in their file what "
             "they compute"
         )
     # Models and layers may be nested deeper than Python's stack.

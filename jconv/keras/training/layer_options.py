@@ -46,9 +46,9 @@ def read_array_options(
 ) -> list[tuple[str, str, Function]]:
     """`(key, name, function)` for each trained array with an option such as `kernel_constraint`, of the `kind`.
 
-    The function is made by the entry of `table` with the name of the option's value. Raises `KerasFileError` for an
-    option that applies to other arrays than those in `ARRAYS`, for an object that is not in the table, and for one that
-    does not accept the array.
+    The functions in `table` read the option's value, by the name of its class. Raises `KerasFileError` for an option of
+    arrays that are not in `ARRAYS`, for a class that is not in the table, and for a function that does not accept the
+    array.
     """
     found = []
     suffix = f"_{kind}"

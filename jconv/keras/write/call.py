@@ -12,7 +12,7 @@ from .implicit_masks import merges_masks
 
 
 def call_arguments(node: Node, tensors: list[dict[str, Any]], has_masks: bool) -> dict[str, Any]:
-    """The `args` and `kwargs` of a node's call on `tensors`; with `has_masks`, Keras propagates masks in the model."""
+    """The `args` and `kwargs` of a node's call on `tensors`; `has_masks` if Keras propagates masks in the model."""
     layer = unwrap(node.layer)
     kind = kind_of(layer)
     roles = getattr(layer, "inputs", None)
@@ -23,7 +23,7 @@ def call_arguments(node: Node, tensors: list[dict[str, Any]], has_masks: bool) -
     if kind is not None:
         kwargs = {arg: getattr(layer, field) for arg, field in kind.call_options.items() if getattr(layer, field)}
     if has_masks and (isinstance(node.layer, NestedModel) or (kind is not None and kind.takes_mask)):
-        # Without the argument, Keras keeps the mask that it finds while it loads the file.
+        # Without the argument, Keras stores the mask that it propagates while it loads the file.
         kwargs["mask"] = None
     if not roles or kind is None or not isinstance(roles, tuple):
         return {"args": [tensors if node.layer.has_several_inputs else tensors[0]], "kwargs": kwargs}

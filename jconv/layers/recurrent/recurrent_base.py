@@ -58,7 +58,8 @@ class Recurrent(Layer):
       a call have the same mask. As in Keras, each gate has its own mask if `recurrent_dropout` is above 0. A rate of 1
       is an error in training, because Keras's layers disagree on its meaning.
 
-    Raises `ValueError` for `stateful=True`: layers keep nothing between calls. Pass the final states as inputs instead.
+    Raises `ValueError` for `stateful=True`: layers keep no state between calls. Pass the final states as
+    inputs instead.
     """
 
     return_sequences: bool = False
@@ -81,7 +82,7 @@ class Recurrent(Layer):
         object.__setattr__(self, "inputs", check_input_names(self, self.inputs, self.states))
         if self.stateful:
             raise ValueError(
-                f"{type(self).__name__}: stateful must be False: nothing is kept from call to call; use "
+                f"{type(self).__name__}: stateful must be False: layers keep no state between calls; use "
                 f"return_state=True and inputs={('sequence', *self.states)}"
             )
         with name_layer_in_errors(self):
@@ -219,8 +220,8 @@ class Recurrent(Layer):
             ("h" in self.inputs, "its initial states are not a sequence"),
             (unrolled, "with unroll the output of a masked step depends on all steps before"),
         )
-        for holds, reason in reasons:
-            if holds:
+        for applies, reason in reasons:
+            if applies:
                 raise ValueError(f"{self} cannot be computed a chunk at a time: {reason}")
         timing = IMMEDIATE if self.return_sequences else None
         return (timing, *(None for _ in self.states)) if self.return_state else timing
@@ -292,8 +293,8 @@ class Recurrent(Layer):
 
     def state_shapes_of(self, sequence: Shape) -> dict[str, Shape]:
         """The shape of each state for one example, by name."""
-        turned = self._swap_layout_shape(self._state_shape(self._swap_layout_shape(sequence)))
-        return dict.fromkeys(self.states, turned)
+        shape = self._swap_layout_shape(self._state_shape(self._swap_layout_shape(sequence)))
+        return dict.fromkeys(self.states, shape)
 
     def _draw_dropout(
         self, key: jax.Array | None, sequence: Shape, dtype: Any

@@ -189,7 +189,7 @@ REFERENCES = {
     "negative": (functional(conv(), outputs=[["conv1d", -1, 0]]), "counted from 0"),
     "booleans": (functional(conv(), outputs=[["conv1d", False, False]]), "[layer, call, output]"),
     "a_list_as_name": (functional(conv(), outputs=[[["a"], 0, 0]]), "[layer, call, output]"),
-    "no_output": (functional(conv(), outputs=[{}]), "outputs of the model must hold at least one name"),
+    "no_output": (functional(conv(), outputs=[{}]), "outputs of the model must contain at least one name"),
     "the_name_of_another": (functional(conv("a"), conv("a")), "the name 'a' is used twice"),
     "the_arrays_of_another": (
         functional(

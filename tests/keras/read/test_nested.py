@@ -1,4 +1,4 @@
-"""Models in models: Keras loads the arrays that jconv writes into the original and into the written model."""
+"""Nested models: Keras loads the arrays that jconv writes into the original and into the written model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sequential_in_functional() -> Any:
 
 def functional_in_functional() -> Any:
     x = keras.Input((4, 3), name="x")
-    # Operations have no folder. Keras orders the layers by depth, not by creation.
+    # Operations have no folder. Keras orders layers by depth, not by creation.
     block = inner(lambda v: kl.Add()([kl.Dense(3)(v) * 2.0, kl.Dense(3)(kl.Dense(3)(v)) + v]))
     return keras.Model(x, kl.Dense(2)(block(x)))
 
@@ -64,7 +64,7 @@ def several_inputs_and_outputs() -> Any:
     x, y = keras.Input((4, 3), name="x"), keras.Input((4, 3), name="y")
     a, b = keras.Input((4, 3)), keras.Input((4, 3))
     first, second = kl.Dense(2), kl.Dense(2)
-    # The outputs are not in the order in which the layers are made.
+    # The outputs are not in the order in which the layers are created.
     block = keras.Model([b, a], [second(b - a), first(a), kl.Dense(2)(b)])
     one, two, three = block([x, y])
     _, again, _ = block([y, y])
@@ -175,14 +175,14 @@ def test_a_model_called_with_a_mask_is_written_beside_one_without(tmp_path: Path
     keras.utils.clear_session()
     x = keras.Input((4,), dtype="int32", name="x")
     y = kl.Embedding(5, 3, mask_zero=True)(x)
-    model = keras.Model(x, dense(2, name="whole")(inner(kl.LSTM(3, return_sequences=True))(y, mask=x != 1)))
+    model = keras.Model(x, dense(2, name="outer")(inner(kl.LSTM(3, return_sequences=True))(y, mask=x != 1)))
     randomize(model)
     drawn_x = drawn(model)
     expected = outputs(model, drawn_x)
     ours = jconv.keras.load(save(model, tmp_path / "a.keras"))
     jconv.keras.save(tmp_path / "b.keras", *ours)
     written = keras.models.load_model(tmp_path / "b.keras")
-    assert isinstance(written.get_layer("whole"), keras.Sequential)
+    assert isinstance(written.get_layer("outer"), keras.Sequential)
     assert deviation(outputs(written, drawn_x)[0], expected[0]) < 1e-5
     jconv.keras.save(tmp_path / "b.weights.h5", *ours)
     check_fits(model, tmp_path / "b.weights.h5")
@@ -211,8 +211,8 @@ def test_a_changed_model_is_written_without_nesting(tmp_path: Path) -> None:
     ours, params, state = jconv.keras.load(save(model, tmp_path / "a.keras"))
     # One layer of the second call is removed.
     last = next(node for node in ours.nodes if node.name == ours.outputs[0])
-    gone = next(node for node in ours.nodes if node.name == last.inputs[0])
-    nodes = tuple(replace(n, inputs=gone.inputs[:1]) if n is last else n for n in ours.nodes if n is not gone)
+    removed = next(node for node in ours.nodes if node.name == last.inputs[0])
+    nodes = tuple(replace(n, inputs=removed.inputs[:1]) if n is last else n for n in ours.nodes if n is not removed)
     used = {value for node in nodes for value in node.inputs} | set(ours.outputs)
     changed = replace(ours, nodes=tuple(node for node in nodes if node.name in used))
     jconv.keras.save(tmp_path / "b.keras", changed, params, state)

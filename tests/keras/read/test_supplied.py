@@ -52,7 +52,7 @@ def test_a_class_of_another_name_is_read_as_a_conv1d(tmp_path: Path) -> None:
     path = saved(tmp_path, archive(functional(entry), hdf5(arrays)))
     refused(lambda: jconv.keras.load(path, custom_layers={"ConvDNA": jl.Conv1D}), "the option 'reverse_complement'")
     nonsense: Any = {"ConvDNA": dict}
-    refused(lambda: jconv.keras.load(path, custom_layers=nonsense), "custom_layers must have a layer")
+    refused(lambda: jconv.keras.load(path, custom_layers=nonsense), "custom_layers must have a jconv layer for it")
 
 
 FORMS: dict[str, Any] = {

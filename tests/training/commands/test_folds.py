@@ -111,7 +111,7 @@ def test_the_command_runs_and_summarizes_the_folds(capsys):
     assert " validation " in table and " accuracy " in table and " task " not in table
 
     assert fit.main([*RUN, "--folds", "2", "--out", "run"]) == 2
-    assert capsys.readouterr().err.startswith("fit: run/fold-1 holds an earlier run; choose another --out")
+    assert capsys.readouterr().err.startswith("fit: run/fold-1 contains an earlier run; choose another --out")
     # Folds that are done are not run again.
     before = Path("run/fold-1/metrics.csv").read_bytes()
     assert fit.main([*RUN, "--folds", "2", "--out", "run", "--resume"]) == 0

@@ -42,7 +42,7 @@ def test_balanced_class_weights_are_inverse_to_the_counts():
     assert task.loss.keywords["weights"] == pytest.approx(len(task.train.y) / (3 * counts))
 
 
-ANOTHER = "is for cross-entropy, and another loss is minimized"
+ANOTHER = "is for cross-entropy, but the task has another loss"
 INVALID = {
     ("--precision", "float16", "--x64"): "--precision float16 cannot be combined with --x64, which trains in float64",
     ("--accumulate", "11"): "--accumulate 11 batches of 5 are 55 examples, more than the 50 training examples",

@@ -242,22 +242,22 @@ def _without(name):
 
 
 NPZ_MISTAKES = [
-    (_without("x_train"), "a.npz: there is no x_train; the file holds y_train"),
-    (_without("y_train"), "a.npz: there is no y_train; the file holds x_train"),
+    (_without("x_train"), "a.npz: there is no x_train; the file contains y_train"),
+    (_without("y_train"), "a.npz: there is no y_train; the file contains x_train"),
     ({"x_train": X, "y_train": Y, "x_test": X}, "a.npz: there is x_test and no y_test; a test set needs both"),
     ({"x_train": X, "y_train": Y, "y_test": Y}, "a.npz: there is y_test and no x_test; a test set needs both"),
     ({"x_train": X[0]}, "a.npz: x_train must be (n, length) or (n, length, channels), got shape (4,)"),
     ({"x_train": X[:0]}, "a.npz: x_train is empty, its shape is (0, 4)"),
-    ({"x_train": X.astype(str)}, "a.npz: x_train must hold real numbers, got <U32"),
-    ({"x_train": X * 1j}, "a.npz: x_train must hold real numbers, got complex128"),
+    ({"x_train": X.astype(str)}, "a.npz: x_train must contain real numbers, got <U32"),
+    ({"x_train": X * 1j}, "a.npz: x_train must contain real numbers, got complex128"),
     ({"y_train": Y[:2]}, "a.npz: x_train has 3 series and y_train 2 labels"),
     (
         {"y_train": np.eye(3)},
         "a.npz: y_train must be (n,), one label per series, or (3, 4), one label per sample, got shape (3, 3)",
     ),
     ({"y_train": Y + 0.5}, "a: labels are numbers with fractions, not classes; --task regression learns them"),
-    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must hold finite numbers or text, got nan"),
-    ({"y_train": Y * 1j}, "a.npz: y_train must hold numbers or text, got complex128"),
+    ({"y_train": np.array([0, 1, np.nan])}, "a.npz: y_train must contain finite numbers or text, got nan"),
+    ({"y_train": Y * 1j}, "a.npz: y_train must contain numbers or text, got complex128"),
     (
         {"y_train": np.array(["a", None, 1], object)},
         "a.npz: y_train is an array of Python objects or damaged; save numbers, or text as a str array",
@@ -469,7 +469,7 @@ def test_channels_first_arrays(save):
     np.save("w_y_train.npy", Y)
     assert load("w_x_train.npy", channels_first=True).x_train.shape == (3, 9, 2)
     for source in (save("e.csv", TABLE), "gunpoint"):
-        with pytest.raises(UserError, match="--channels first is for arrays, files"):
+        with pytest.raises(UserError, match="--channels first is for arrays: files"):
             load(source, channels_first=True)
 
 

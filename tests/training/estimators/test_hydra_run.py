@@ -119,7 +119,7 @@ def test_a_second_run_and_resume(run, capsys):
     before = (run / "params.npz").read_bytes()
     same = ["--model", "hydra", "--validation", "0.2", "--seed", "3", "--out", str(run)]
     assert fit.main(same) == 2
-    assert "holds an earlier run" in capsys.readouterr().err
+    assert "contains an earlier run" in capsys.readouterr().err
     assert fit.main([*same, "--resume"]) == 0
     assert (run / "params.npz").read_bytes() == before
     assert fit.main(["--model", "hydra", "--out", str(run), "--resume"]) == 2

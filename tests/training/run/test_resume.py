@@ -150,7 +150,7 @@ def test_folders_that_cannot_be_resumed(here, capsys):
     config.write_text(json.dumps({"model": "fcn"}))
     assert (
         _error_of_resuming(capsys)
-        == "stopped/config.json: is of a run that wrote no checkpoints; --overwrite replaces it"
+        == "stopped/config.json: belongs to a run that wrote no checkpoints; --overwrite replaces it"
     )
     config.unlink()
     assert _error_of_resuming(capsys).startswith("stopped is not empty and not a run folder")

@@ -26,7 +26,7 @@ def test_an_earlier_run_is_replaced_only_with_overwrite(tmp_path):
     run_folder.begin(tmp_path / "a", {"model": "fcn"})
     folder = tmp_path / "a"
     wanted = "choose another --out, --overwrite to replace it, or --resume to continue"
-    assert _message(folder) == f"{folder} holds an earlier run; {wanted}"
+    assert _message(folder) == f"{folder} contains an earlier run; {wanted}"
     run_folder.check(folder, overwrite=True)
 
 

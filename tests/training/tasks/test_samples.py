@@ -76,7 +76,7 @@ def test_labels_of_samples_are_read():
             "y_train must be (n,), one label per series, or (3, 5), one label per sample, got shape (3, 4)",
         ),
         (np.full((3, 5), 0.5), "y_train has one label per sample, which must be a class: a whole number or text"),
-        (np.full((3, 5), np.nan), "y_train must hold finite numbers or text, got nan"),
+        (np.full((3, 5), np.nan), "y_train must contain finite numbers or text, got nan"),
     ],
 )
 def test_invalid_labels_of_samples_raise(y, words):
