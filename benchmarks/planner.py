@@ -44,7 +44,7 @@ from training.errors import UserError
 
 from .shared import command
 from .shared.allocator import keep_memory
-from .shared.timing import WARMED, Watch, compute_inline, medians, once
+from .shared.timing import MAX_WARMUP_SECONDS, Clock, compute_inline, medians, once
 
 NUMBERS = ["batch", "in_channels", "out_channels", *(field.name for field in fields(Geometry))]
 CHANNELS = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512)
@@ -53,7 +53,7 @@ HOPELESS = 3.0
 SHORT, IN_A_ROW = 1.0, 4
 """An operation of fewer than `SHORT` milliseconds is timed `IN_A_ROW` times in a row, in one program. A single
 operation would mostly wait for threads to wake up. This wait is rare in a network, and differs between algorithms."""
-SLEEPLESS = Watch(sleep=lambda seconds: None)
+SLEEPLESS = Clock(sleep=lambda seconds: None)
 LEAVES, FEWEST, DRAWN, VARIANCE = 800, 8, 24000, 0.3
 """The most leaves of a tree, the fewest geometries of a leaf, the number of geometries drawn to learn from, and the
 weight of the variance of costs within leaves, relative to the cost of the best algorithm."""
@@ -129,7 +129,7 @@ def time_algorithms(row: TimedOperation, names: list[str]) -> TimedOperation:
     with ThreadPoolExecutor(this_machine().cores) as pool:
         calls = dict(zip(names, pool.map(partial(compiled, count=1), names), strict=True))
         first = {name: once(call)[1] for name, call in calls.items()}
-        for name in [name for name in names if first[name] <= WARMED]:
+        for name in [name for name in names if first[name] <= MAX_WARMUP_SECONDS]:
             first[name] = min(once(calls[name])[1] for _ in range(3))
         live = [name for name in names if first[name] <= HOPELESS * min(first.values())]
         count = IN_A_ROW if 1e3 * min(first.values()) < SHORT else 1
@@ -137,7 +137,7 @@ def time_algorithms(row: TimedOperation, names: list[str]) -> TimedOperation:
         if count > 1:
             calls = dict(zip(live, pool.map(partial(compiled, count=count), live), strict=True))
     seconds = {name: once(call)[1] for name, call in calls.items()}
-    timings = medians(calls, seconds, most=9, budget=0.1 * len(live), watch=SLEEPLESS)
+    timings = medians(calls, seconds, max_repeats=9, budget=0.1 * len(live), clock=SLEEPLESS)
     times = {name: 1e3 * first[name] for name in names}
     times |= {name: timing.milliseconds / count for name, timing in timings.items()}
     return row._replace(times={name: float(f"{ms:.4g}") for name, ms in times.items()})

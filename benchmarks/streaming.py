@@ -105,7 +105,7 @@ def measure(row: StreamRow, turns: int, budget: float) -> dict[str, Timing]:
     for call in calls.values():
         call()
     first = {name: once(call)[1] for name, call in calls.items()}
-    found = medians(calls, first, most=turns, budget=budget)
+    found = medians(calls, first, max_repeats=turns, budget=budget)
     return {name: Timing(timing.milliseconds / row.steps, timing.repeats) for name, timing in found.items()}
 
 

@@ -108,7 +108,7 @@ def _begin(
     for note in data.notes:
         tell(note)
     learner = devices.replicate(init_learner(task, plan, dtype_for(options)), mesh)
-    opening = report.opening(data, task, options.model, learner.params, held_out, plan.members)
+    opening = report.start_summary(data, task, options.model, learner.params, held_out, plan.members)
     configuration = config(options, plan, data, task, learner)
     if earlier is not None:
         resume.check(options.out, earlier, configuration, options.allow_changed_data, options.allow_changed_conditions)
@@ -164,7 +164,7 @@ def _run_in_folder(
             tracker.finish(options.out / run_folder.TRACKER, status)
         received = processes.any_signal(interrupted())
     if early:
-        print(report.early_line(plan, rows), flush=True)
+        print(report.early_stopping_line(plan, rows), flush=True)
     print(outcome.closing(summary), flush=True)
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")
@@ -207,10 +207,10 @@ def _train(
         if options.resume:
             print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
 
-        def progress_at(most: int) -> Progress:
+        def progress_at(max_epochs: int) -> Progress:
             """The newest checkpoint after at most that many epochs, else the initial state."""
             first = devices.replicate(init_learner(task, plan, dtype_for(options)), devices.mesh_of(start))
-            return processes.broadcast_progress(kept.restore(first, most), first) or Progress(first, ())
+            return processes.broadcast_progress(kept.restore(first, max_epochs), first) or Progress(first, ())
 
         score = task.score_name
         with ExitStack() as stack:

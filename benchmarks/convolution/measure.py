@@ -78,12 +78,12 @@ class Bench:
                 actual = tuple(truth.part(self.row, a) for a in program.read(result))
                 truth.check(actual, wanted, f"{self.row.name}: {name} of {side}")
                 calls[side] = program.call
-                if first[side] <= timing.WARMED:  # the first call of a program may start threads
+                if first[side] <= timing.MAX_WARMUP_SECONDS:  # the first call of a program may start threads
                     first[side] = min(first[side], timing.once(program.call)[1])
                 self._keep(name, side, program, result)
         found = {}
         if calls:
-            found = timing.medians(calls, first, most=self.settings.repeats, budget=self.settings.budget)
+            found = timing.medians(calls, first, max_repeats=self.settings.repeats, budget=self.settings.budget)
         self.times[name] = {side: found[side].milliseconds / steps if side in found else None for side in builders}
         self.repeats[name] = {side: found[side].repeats for side in found}
 

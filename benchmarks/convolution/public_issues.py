@@ -99,7 +99,7 @@ def _measured(issue: Issue, settings: Repetitions) -> dict[str, Any]:
         results[side], first[side] = timing.once(call)
         actual, expected = jax.tree.leaves(results[side]), jax.tree.leaves(results[LAX])
         truth.check(actual, expected, f"{issue.link}, {issue.program}: {side}", AGREE)
-    found = timing.medians(calls, first, most=settings.repeats, budget=settings.budget)
+    found = timing.medians(calls, first, max_repeats=settings.repeats, budget=settings.budget)
     values = {side: found[side].milliseconds for side in calls}
     return {"link": issue.link, "program": issue.program, "unit": "ms", "values": values}
 

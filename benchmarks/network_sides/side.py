@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..shared.allocator import keep_memory
-from ..shared.timing import WARMED, Call, once
+from ..shared.timing import MAX_WARMUP_SECONDS, Call, once
 
 FORWARD, STEP = "forward", "training step"
 LEARNING_RATE = 1e-3
@@ -71,7 +71,7 @@ def time_calls(call: Call, seconds: float) -> list[float]:
     The first call warms up and is not counted, unless it takes so long that this makes no difference.
     """
     _, first = once(call)
-    times, end = [1e3 * first] if first > WARMED else [], time.perf_counter() + seconds
-    while not times or (first <= WARMED and time.perf_counter() < end):
+    times, end = [1e3 * first] if first > MAX_WARMUP_SECONDS else [], time.perf_counter() + seconds
+    while not times or (first <= MAX_WARMUP_SECONDS and time.perf_counter() < end):
         times.append(1e3 * once(call)[1])
     return times

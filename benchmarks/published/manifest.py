@@ -22,7 +22,7 @@ REFUSED = "refused: "
 
 BATCH = 2
 VALUES = 12
-"""Examples of an input, and recorded values of the outputs."""
+"""The number of examples of an input, and of recorded values of the outputs."""
 
 SMALL = 0.05
 """The standard deviation of the second example; that of the first is 1."""
@@ -61,7 +61,7 @@ class Published(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """Recorded outputs of Keras: `values` at equal distances in all outputs, and the largest absolute value."""
+    """Recorded outputs of Keras: equally spaced `values` of all outputs, and the largest absolute value as `scale`."""
 
     sha256: str
     by: str
@@ -71,7 +71,7 @@ class Recorded(NamedTuple):
 
     def deviation(self, outputs: Iterable[Any]) -> float:
         """The largest difference of the outputs from Keras's, relative to the scale."""
-        values = chosen(outputs)[0]
+        values = recorded_values(outputs)[0]
         if len(values) != len(self.values):
             return float("inf")
         difference = np.abs(np.subtract(values, self.values))
@@ -98,10 +98,10 @@ def examples(inputs: Inputs) -> list[np.ndarray[Any, Any]]:
     return arrays
 
 
-def chosen(outputs: Iterable[Any]) -> tuple[list[float], float]:
+def recorded_values(outputs: Iterable[Any]) -> tuple[list[float], float]:
     """The recorded values of outputs, and their scale.
 
-    >>> chosen([np.array([[1, -3], [2, 0]]), np.ones(1)])
+    >>> recorded_values([np.array([[1, -3], [2, 0]]), np.ones(1)])
     ([1.0, -3.0, 2.0, 0.0, 1.0], 3.0)
     """
     flat = np.concatenate([np.asarray(y, "float64").ravel() for y in outputs])
@@ -129,7 +129,7 @@ def read_manifest(path: Path) -> list[Published]:
 
 
 def read_outputs(path: Path) -> dict[str, Recorded]:
-    """The recorded outputs by digest; empty if there is no such file. Raises `UserError` for another file."""
+    """The recorded outputs by digest; empty if there is no such file. Raises `UserError` for other content."""
     if not path.exists():
         return {}
     recorded = {}

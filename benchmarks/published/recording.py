@@ -16,7 +16,7 @@ import numpy as np
 from training.errors import UserError
 
 from . import keras_outputs
-from .manifest import Inputs, Published, Recorded, chosen, examples
+from .manifest import Inputs, Published, Recorded, examples, recorded_values
 
 SECONDS = 3600
 """The time limit in seconds for all files of one Python."""
@@ -48,7 +48,7 @@ def record(
                     reasons[published.sha256] = answer["error"]
                     continue
                 with np.load(_outputs(Path(folder), published), allow_pickle=False) as arrays:
-                    values, scale = chosen(arrays[f"arr_{i}"] for i in range(len(arrays.files)))
+                    values, scale = recorded_values(arrays[f"arr_{i}"] for i in range(len(arrays.files)))
                 if not np.isfinite(scale):
                     reasons[published.sha256] = "Keras's outputs are not finite"
                     continue

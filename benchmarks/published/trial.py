@@ -56,7 +56,7 @@ def try_file(path: Path, supplied: str, recorded: Recorded | None, only_loads: b
             trial = trial._replace(deviation=recorded.deviation(outputs))
         trial = trial._replace(saved=_saved(model, params, state, x, outputs, options))
         first = once(forward)[1]
-        timing = medians({"forward": forward}, {"forward": first}, most=15, budget=0.2)
+        timing = medians({"forward": forward}, {"forward": first}, max_repeats=15, budget=0.2)
         return trial._replace(forward_ms=timing["forward"].milliseconds)
     except Exception as error:  # any exception, so that one file does not end the run
         return trial._replace(error=_line(error))

@@ -11,30 +11,30 @@ import numpy as np
 
 Call = Callable[[], Any]
 
-PAUSE = 5e-3
+PAUSE_SECONDS = 5e-3
 """Seconds of sleep before a timed call, because OpenMP threads of other libraries spin for milliseconds."""
 
-WARMED = 0.25
-"""A call that takes more seconds than this is timed without an untimed call before it, since caches matter little."""
+MAX_WARMUP_SECONDS = 0.25
+"""A call that takes longer is timed without an untimed call before it, since caches matter little."""
 
-PATIENT = 5.0
-"""A call that takes more seconds than this is not repeated: the time of its first call counts."""
+MAX_REPEATED_SECONDS = 5.0
+"""A call that takes longer is not repeated: the time of its first call counts."""
 
-FEWEST = 3
+MIN_REPEATS = 3
 
 
-class Watch(NamedTuple):
+class Clock(NamedTuple):
     """The clock and the sleep function, which tests replace."""
 
     now: Callable[[], float] = time.perf_counter
     sleep: Callable[[float], None] = time.sleep
 
 
-REAL = Watch()
+REAL_CLOCK = Clock()
 
 
 class Timing(NamedTuple):
-    """The median of a call's times, and how many there were."""
+    """The median of a call's times, and the number of times."""
 
     milliseconds: float
     repeats: int
@@ -45,11 +45,11 @@ def compute_inline() -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
-def once(call: Call, watch: Watch = REAL) -> tuple[Any, float]:
+def once(call: Call, clock: Clock = REAL_CLOCK) -> tuple[Any, float]:
     """The result of a call, and its seconds."""
-    began = watch.now()
+    began = clock.now()
     result = call()
-    return result, watch.now() - began
+    return result, clock.now() - began
 
 
 def rotated(names: Sequence[str], turn: int) -> list[str]:
@@ -64,13 +64,14 @@ def measured_names(names: Iterable[str], rows: Iterable[Collection[str]]) -> lis
     return [name for name in names if name in measured]
 
 
-def repeats_of(first: Mapping[str, float], most: int, budget: float) -> dict[str, int]:
+def repeats_of(first: Mapping[str, float], max_repeats: int, budget: float) -> dict[str, int]:
     """How often each side is timed: as often as its share of the budget allows, by the seconds of its first call."""
     share = budget / len(first)
     counts = {}
     for side, seconds in first.items():
-        calls = 1 if seconds > WARMED else 2
-        counts[side] = 0 if seconds > PATIENT else min(most, max(FEWEST, int(share / (PAUSE + calls * seconds))))
+        calls = 1 if seconds > MAX_WARMUP_SECONDS else 2
+        affordable = int(share / (PAUSE_SECONDS + calls * seconds))
+        counts[side] = 0 if seconds > MAX_REPEATED_SECONDS else min(max_repeats, max(MIN_REPEATS, affordable))
     return counts
 
 
@@ -78,25 +79,25 @@ def medians(
     calls: Mapping[str, Call],
     first: Mapping[str, float],
     *,
-    most: int = 31,
+    max_repeats: int = 31,
     budget: float = 2.0,
-    watch: Watch = REAL,
+    clock: Clock = REAL_CLOCK,
 ) -> dict[str, Timing]:
-    """The median of each side's times; `first` has the seconds of a call that each has made before.
+    """The median of each side's times; `first` is the seconds of a call that each side made before.
 
     Each turn begins with another side. Before each timed call there is a pause and an untimed call of the same side, so
     that caches and cores are in the same condition.
     """
-    counts = repeats_of(first, most, budget)
+    counts = repeats_of(first, max_repeats, budget)
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(max(counts.values())):
         for name in rotated(names, turn):
             if turn < counts[name]:
-                watch.sleep(PAUSE)
-                if first[name] <= WARMED:
+                clock.sleep(PAUSE_SECONDS)
+                if first[name] <= MAX_WARMUP_SECONDS:
                     calls[name]()
-                seconds[name].append(once(calls[name], watch)[1])
+                seconds[name].append(once(calls[name], clock)[1])
     return {name: _timing(times or [first[name]]) for name, times in seconds.items()}
 
 

@@ -23,7 +23,7 @@ PROTOCOL = "dl4tsc"
 
 
 def build(setup: Any) -> Loop:
-    """The loop with the protocol's plan, on as many series as fill batches."""
+    """The training loop with the protocol's plan, on the series that fill complete batches."""
     task = classification(load(setup["data"]), setup["network"], normalize_series=True)
     plan = protocols.plan(PROTOCOL, setup["network"], len(task.train.x))
     full = steps_per_epoch(task, plan) * plan.batch_size
@@ -34,21 +34,21 @@ def write(setup: dict[str, Any], folder: Any) -> None:
     """Write the inputs of the other sides: `start.keras`, the network of seed 0, and `series.npz`."""
     own = build(setup)
     shape = own.task.train.x.shape[1:]
-    model, *trees = _plainly_named(own.task.model, own.learner.params, own.learner.state)
+    model, *trees = _without_dots(own.task.model, own.learner.params, own.learner.state)
     jconv.keras.save(folder / "start.keras", model, *trees, input_shape=shape)
     x, y, _ = own.task.train
     np.savez(folder / "series.npz", x=x.astype(np.float32), y=y, batch_size=own.plan.batch_size)
 
 
-def _plainly_named(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
+def _without_dots(model: jconv.Model, *trees: Any) -> tuple[Any, ...]:
     """The model without dots in the names of nodes, which PyTorch does not allow in the name of a module."""
 
-    def plain(name: str) -> str:
+    def replaced(name: str) -> str:
         return name.replace(".", "_")
 
-    nodes = [jconv.Node(plain(node.name), node.layer, tuple(map(plain, node.inputs))) for node in model.nodes]
-    named = jconv.Model(tuple(nodes), model.inputs, tuple(map(plain, model.outputs)))
-    return named, *({plain(name): own for name, own in tree.items()} for tree in trees)
+    nodes = [jconv.Node(replaced(node.name), node.layer, tuple(map(replaced, node.inputs))) for node in model.nodes]
+    named = jconv.Model(tuple(nodes), model.inputs, tuple(map(replaced, model.outputs)))
+    return named, *({replaced(name): own for name, own in tree.items()} for tree in trees)
 
 
 SIDES: dict[str, Callable[[Any], fcn.Trainer]] = {"protocol": build}

@@ -21,10 +21,10 @@ Operands = dict[str, tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]]
 
 
 class Conv1DEquation(NamedTuple):
-    """The equation of a call of `conv1d`, after its arguments were checked and padded.
+    """The equation of a call of `conv1d` in its jaxpr, after the arguments were checked and padded.
 
     With segment ids it is the product of the windows and the kernel, which has the same number of multiply-adds. With
-    segment ids and one in channel per group, there is no equation and no choice of algorithm.
+    segment ids and one input channel per group, there is no equation and no choice of algorithm.
 
     Attributes:
         x: Shape and dtype of the first operand.

@@ -50,7 +50,7 @@ def conv1d(
     Args:
         params: As in `jconv.conv1d`.
         x: (..., shard, in_channels), with the same size on every device.
-        axis_name: The mesh axis that the length is sharded over, or several, the slowest first.
+        axis_name: The mesh axis that the length is sharded over, or several, the slowest-varying first.
         length: Samples of the complete sequence. Samples beyond it are not read. Default: all shards are full.
         **options: The options of `jconv.conv1d`, except `lengths` and `segment_ids`.
 

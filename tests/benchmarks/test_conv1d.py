@@ -85,7 +85,7 @@ def test_a_row_counts_flops_and_bytes():
 # Timer
 
 
-class Clock:
+class FakeClock:
     """A clock that only the timed calls advance."""
 
     def __init__(self):
@@ -100,33 +100,33 @@ class Clock:
 
         return run
 
-    def watch(self):
-        return timing.Watch(lambda: self.now, lambda seconds: self.log.append(f"sleep {1e3 * seconds:g}"))
+    def timing_clock(self):
+        return timing.Clock(lambda: self.now, lambda seconds: self.log.append(f"sleep {1e3 * seconds:g}"))
 
 
 def test_the_timer_rotates_the_order_and_warms_up_each_call():
-    clock = Clock()
+    clock = FakeClock()
     calls = {name: clock.call(name, 0.01) for name in "abc"}
-    found = timing.medians(calls, dict.fromkeys("abc", 0.01), most=3, budget=100, watch=clock.watch())
+    found = timing.medians(calls, dict.fromkeys("abc", 0.01), max_repeats=3, budget=100, clock=clock.timing_clock())
     pairs = [name for name in "abcbcacab" for name in ("sleep 5", name, name)]
     assert clock.log == pairs
     assert found["a"].repeats == 3
 
 
 def test_the_timer_returns_medians_in_milliseconds():
-    clock = Clock()
+    clock = FakeClock()
     # Every other call is the untimed one.
     calls = {"a": clock.call("a", 0.1, 0.010, 0.1, 0.030, 0.1, 0.020), "b": clock.call("b", 0.002)}
-    found = timing.medians(calls, {"a": 0.01, "b": 0.01}, most=3, budget=100, watch=clock.watch())
+    found = timing.medians(calls, {"a": 0.01, "b": 0.01}, max_repeats=3, budget=100, clock=clock.timing_clock())
     assert found["a"].milliseconds == pytest.approx(20)
     assert found["b"].milliseconds == pytest.approx(2)
 
 
 def test_repeats_keep_to_the_budget_and_slow_calls_are_not_repeated():
-    counts = timing.repeats_of({"fast": 0.001, "slow": 1.0, "endless": 9.0}, most=31, budget=3.0)
-    assert counts == {"fast": 31, "slow": timing.FEWEST, "endless": 0}
-    clock = Clock()
-    found = timing.medians({"a": clock.call("a", 9.0)}, {"a": 9.0}, watch=clock.watch())
+    counts = timing.repeats_of({"fast": 0.001, "slow": 1.0, "endless": 9.0}, max_repeats=31, budget=3.0)
+    assert counts == {"fast": 31, "slow": timing.MIN_REPEATS, "endless": 0}
+    clock = FakeClock()
+    found = timing.medians({"a": clock.call("a", 9.0)}, {"a": 9.0}, clock=clock.timing_clock())
     assert found["a"] == timing.Timing(9000.0, 1)
     assert clock.log == []
 

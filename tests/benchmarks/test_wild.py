@@ -18,7 +18,7 @@ import pytest
 import jconv
 from benchmarks import wild
 from benchmarks.published import fetching, manifest, recording
-from benchmarks.published.manifest import Published, Recorded, chosen, examples, read_manifest, read_outputs
+from benchmarks.published.manifest import Published, Recorded, examples, read_manifest, read_outputs, recorded_values
 from benchmarks.published.splines import spline_basis
 from benchmarks.published.stand_ins import ChannelAttention, LastStep
 from benchmarks.published.trial import Trial, TrialProcess, try_file
@@ -55,7 +55,7 @@ def row(content: bytes, **changes: Any) -> Published:
 
 def recorded_of(network: Made, digest: str, **changes: Any) -> Recorded:
     """The outputs of the NumPy definition, recorded as if Keras had computed them."""
-    values, scale = chosen([network[0].reference(*network[1:], *examples(INPUTS))])
+    values, scale = recorded_values([network[0].reference(*network[1:], *examples(INPUTS))])
     return Recorded(digest, "NumPy", INPUTS, scale, tuple(values))._replace(**changes)
 
 
@@ -149,7 +149,7 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
     jconv.keras.save(path, model, params, state)
     inputs = (((2, 3), None), ((2, 3), None))
     expected = model.reference(params, state, examples(inputs))
-    values, scale = chosen([expected["dense"], expected["sum"]])
+    values, scale = recorded_values([expected["dense"], expected["sum"]])
     trial = try_file(path, "", Recorded("", "NumPy", inputs, scale, tuple(values)))
     assert trial.error is None and trial.saved == ""
     assert trial.deviation is not None and trial.deviation < 1e-6
@@ -261,7 +261,7 @@ def test_a_stand_in_for_a_class(folder: Folder, capsys: Any) -> None:
         1 + spline_basis(9, 10, 3) @ spline
     )
     weights = np.float64(x).max(axis=2, keepdims=True)
-    values, scale = chosen([(y * weights).sum(axis=1) / weights.sum(axis=1)])
+    values, scale = recorded_values([(y * weights).sum(axis=1) / weights.sum(axis=1)])
     recorded = Recorded(row(content).sha256, "NumPy", INPUTS, scale, tuple(values))
     folder.write([row(content, supplied="mmsplice")], [recorded])
     assert folder.run("--no-fetch") == 0

@@ -26,10 +26,10 @@ def test_adaptive_pooling_equals_the_reference(kind: Any, size: int) -> None:
 def test_windows_of_adaptive_pooling_equal_their_definition() -> None:
     for length in range(1, 14):
         for size in range(1, 16):
-            at, counts = window_indices(length, size)
+            at, valid = window_indices(length, size)
             for i in range(size):
                 wanted = [t for t in range(length) if t >= i * length // size and t * size < (i + 1) * length]
-                assert at[i][counts[i]].tolist() == wanted
+                assert at[i][valid[i]].tolist() == wanted
             assert at.min() >= 0 and at.max() < length
 
 

@@ -12,8 +12,8 @@ gradient is exactly zero, as for a bias in front of batch normalization. The res
 
 Dropout and other random changes of training are removed from the network first.
 
-For series of unequal length, the definition computes each series alone, except that batch normalization reads all of
-them. JAX gets series that are padded with NaN, which must not reach any result.
+For series of variable length, the definition computes each series separately, except that batch normalization reads
+all of them. JAX gets series that are padded with NaN, which must not reach any result.
 
 `layers.py` proves the adjoints and second derivatives of each convolution.
 """
@@ -82,7 +82,7 @@ class Proof(NamedTuple):
 
 
 def prove(task: Task, params: Tree, state: Tree, seed: int) -> Proof:
-    """Compare JAX's derivatives of the task's loss at `params` with the complex-step method; see the module.
+    """Compare JAX's derivatives of the task's loss at `params` with the complex-step method, as described above.
 
     The batch consists of the first and last training examples. Everything is computed in float64, whatever the types of
     the arrays, and JAX's settings are restored.

@@ -34,7 +34,7 @@ def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, 
     Pictures of intermediate values of a network are not drawn for an ensemble.
     """
     learner, rows = final_learner(progress.learner), progress.rows
-    # From here on, on one device.
+    # Copied to the host, because what follows runs on one device.
     params, state, slots = jax.device_get(learner[:3])
     run_folder.write_metrics(folder, rows, task.score_name)
     run_folder.write_params(folder, params, state)
@@ -55,7 +55,7 @@ def save(folder: Path, task: Task, plan: Plan, progress: Progress) -> dict[str, 
         if name in drawn:
             run_folder.write(folder, name, drawn[name])
         else:
-            # A picture from before the run was stopped and resumed shows old results.
+            # A picture that was drawn before the run was resumed shows old results.
             (folder / name).unlink(missing_ok=True)
     return results
 
@@ -89,8 +89,8 @@ def _pictures(
     if activation_maps.has_activation_maps(task):
         drawn[run_folder.MAPS] = activation_maps.class_activation_map(task, learner.params, learner.state, examples)
     points = {part: embeddings.embed(task, learner.params, learner.state, examples) for part, examples in parts.items()}
-    kinds = {part: examples.y for part, examples in parts.items()}
-    return drawn | {run_folder.EMBEDDINGS: series_pictures.embeddings(points, kinds, task.classes)}
+    labels_by_part = {part: examples.y for part, examples in parts.items()}
+    return drawn | {run_folder.EMBEDDINGS: series_pictures.embeddings(points, labels_by_part, task.classes)}
 
 
 def write_summary(folder: Path, task: Task, outcome: dict[str, Any]) -> None:
@@ -110,15 +110,15 @@ def _evaluate(task: Task, learner: Learner, examples: Examples, members: int) ->
     result = report.Result(float(loss), float(score), devices.to_host(output), members=of_members)
     if not task.classes:
         return result
-    labels, shares = class_labels(examples), probabilities(_valid_output(examples, result.output))
-    predicted = shares.argmax(-1)
+    labels, class_probabilities = class_labels(examples), probabilities(_valid_output(examples, result.output))
+    predicted = class_probabilities.argmax(-1)
     return result._replace(
         mean_overlap=mean_overlap(labels, predicted) if task.kind == "segment" else None,
         classes=tuple(class_scores(labels, predicted, class_labels(task.train), task.classes)),
-        calibration=calibration(shares, labels),
+        calibration=calibration(class_probabilities, labels),
     )
 
 
 def _valid_output(examples: Examples, output: Any) -> Any:
-    """Outputs (n, classes) of series, or the outputs of all samples (without padding) in one array."""
+    """Outputs (n, classes) of series unchanged; outputs of samples as one array (samples, classes), without padding."""
     return output[sample_mask(examples.x, examples.lengths)] if output.ndim == 3 else output

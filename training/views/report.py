@@ -33,30 +33,31 @@ class Result(NamedTuple):
     calibration: Calibration | None = None
 
 
-def opening(
+def start_summary(
     data: Dataset, task: Task, model: str, params: Tree, held_out: Dataset | None = None, members: int = 1
 ) -> str:
     """The data and the model of a run; the test set of `held_out` is the validation set."""
     size = sum(array.size for own in params.values() for array in own.values())
     several = f", {members} members" if members > 1 else ""
-    lines = [data_line(data, _learned(data, task), held_out), f"model      {model}{several}, {size:,} parameters"]
+    lines = [data_line(data, _target_text(data, task), held_out), f"model      {model}{several}, {size:,} parameters"]
     return "\n".join([*lines, *([f"start      {task.pretrained.description}"] if task.pretrained else [])])
 
 
-def data_line(data: Dataset, learned: str, held_out: Dataset | None = None) -> str:
-    """The line about the series of a run, which ends with `learned`: the classes, the targets, or the task."""
+def data_line(data: Dataset, target: str, held_out: Dataset | None = None) -> str:
+    """The line about the series of a run, which ends with `target`: the classes, the targets, or the task."""
     count, length, channels = data.x_train.shape
     test = "no test series" if data.x_test is None else f"{len(data.x_test)} test series"
-    held = ""
+    validation = ""
     if held_out is not None and held_out.x_test is not None:
-        later = held_out.x_test.shape[1]
-        held = f", {len(held_out.x_test)} validation"
-        held += f" (the {later} samples after it)" if later != length and data.lengths_train is None else ""
-    series = f"{count} training{held} and {test} of {shortest(data)}{length} samples"
-    return f"data       {data.name}: {series}, {channels} channel{'s' if channels > 1 else ''}, {learned}"
+        validation_length = held_out.x_test.shape[1]
+        validation = f", {len(held_out.x_test)} validation"
+        if validation_length != length and data.lengths_train is None:
+            validation += f" (the {validation_length} samples after it)"
+    series = f"{count} training{validation} and {test} of {shortest(data)}{length} samples"
+    return f"data       {data.name}: {series}, {channels} channel{'s' if channels > 1 else ''}, {target}"
 
 
-def _learned(data: Dataset, task: Task) -> str:
+def _target_text(data: Dataset, task: Task) -> str:
     if task.classes:
         return f"{len(task.classes)} classes"
     if task.kind == "forecast":
@@ -81,12 +82,12 @@ def proof_line(proof: Proof) -> str:
     return f"gradients  {worst_line(*proof.worst())}; {len(proof.deviations())} checks below {THRESHOLD:.0e}"
 
 
-def early_line(plan: Plan, rows: Sequence[Row]) -> str:
+def early_stopping_line(plan: Plan, rows: Sequence[Row]) -> str:
     """The line about early stopping."""
     best, epochs = stopping.best_epoch(plan, rows), plan.early_stopping
-    words = f"no lower {plan.watch} loss for {epochs} epoch{'' if epochs == 1 else 's'}"
+    reason = f"no lower {plan.watch} loss for {epochs} epoch{'' if epochs == 1 else 's'}"
     kept = "initial params, since no loss was finite," if best is None else f"params of epoch {best}"
-    return f"stopped    after epoch {len(rows)} of {plan.epochs}: {words}; the {kept} were kept"
+    return f"stopped    after epoch {len(rows)} of {plan.epochs}: {reason}; the {kept} were kept"
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> list[str]:

@@ -1,7 +1,7 @@
 """`--tracker mlflow`: options, curves and files of a run in MLflow, at the address that MLflow is configured with.
 
-A resumed run continues its run in MLflow, whose ID is in `mlflow.json` in the run folder. If that file is damaged, it
-begins a new one there. If MLflow fails during training, a message is printed once, and training continues without it.
+A resumed run continues its run in MLflow, whose ID is in `mlflow.json` in the run folder. If that file is damaged,
+MLflow gets a new run. If MLflow fails during training, a message is printed once, and training continues without it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import UserError, first_line, tell
 EXTRA = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow>=3,<4"'
 EXPERIMENT = "jconv"
 # MLflow's limit for the text of a parameter.
-LONGEST = 6000
+MAX_PARAMETER_LENGTH = 6000
 # MLflow's status for each status in `results.json`; FAILED for all others.
 STATUS = {"done": "FINISHED", "interrupted": "KILLED"}
 
@@ -39,11 +39,11 @@ def opened(
         run_id = _begin(client, record, options, entities, write)
     except failures as error:
         raise UserError(f"--tracker mlflow: {first_line(error, 200)}") from None
-    is_lost = False
+    has_failed = False
 
     def log(row: Row) -> None:
-        nonlocal is_lost
-        if is_lost:
+        nonlocal has_failed
+        if has_failed:
             return
         now = int(time.time() * 1000)
         values = {name.replace("score", score_name): value for name, value in row._asdict().items() if name != "epoch"}
@@ -51,7 +51,7 @@ def opened(
         try:
             client.log_batch(run_id, metrics=metrics)
         except failures as error:
-            is_lost = True
+            has_failed = True
             tell(f"nothing more is logged to MLflow: {first_line(error, 200)}; training continues")
 
     yield log
@@ -71,7 +71,7 @@ def finish(record: Path, status: str) -> None:
 
 
 def _mlflow() -> tuple[Any, Any, tuple[type[Exception], ...]]:
-    """A client, the module of entities, and the exceptions by which MLflow fails."""
+    """A client, the module of entities, and the exceptions that MLflow raises."""
     import mlflow  # pyright: ignore[reportMissingImports]
     from mlflow.exceptions import MlflowException  # pyright: ignore[reportMissingImports]
 
@@ -88,9 +88,9 @@ def _begin(
         return run_id
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     experiment = client.get_experiment_by_name(name)
-    where = experiment.experiment_id if experiment else client.create_experiment(name)
-    run_id = client.create_run(where, run_name=record.parent.resolve().name).info.run_id
-    text = {name: str(value)[:LONGEST] for name, value in options.items() if value is not None}
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
+    run_id = client.create_run(experiment_id, run_name=record.parent.resolve().name).info.run_id
+    text = {name: str(value)[:MAX_PARAMETER_LENGTH] for name, value in options.items() if value is not None}
     client.log_batch(run_id, params=[entities.Param(name, value) for name, value in text.items()])
     write(record, (json.dumps({"run_id": run_id}) + "\n").encode())
     return run_id

@@ -34,9 +34,9 @@ def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
     return np.minimum(at, end[:, None] - 1).astype(np.int32), at < end[:, None]
 
 
-def _bounds(number: Any, length: Any, output_size: int) -> tuple[Any, Any]:
-    """The first sample of each window, and the end."""
-    return number * length // output_size, -(-(number + 1) * length // output_size)
+def _bounds(index: Any, length: Any, output_size: int) -> tuple[Any, Any]:
+    """The first sample of the window with this index, and the one after its last."""
+    return index * length // output_size, -(-(index + 1) * length // output_size)
 
 
 class _AdaptivePooling(Layer):
@@ -57,12 +57,12 @@ class _AdaptivePooling(Layer):
             raise unsupported_lengths(self, "packed segments shorter than output_size would grow into their neighbours")
         first, end = _bounds(jnp.arange(self.output_size), sequences.counts, self.output_size)
         # At least the size of the longest window.
-        most = x.shape[1] // self.output_size + 2
-        at = (first[..., None] + jnp.arange(most)).reshape(len(first), -1)
-        first, end = (jnp.repeat(bound, most, axis=-1) for bound in (first, end))
-        windows, counted = take(jnp.asarray(x), at, first, end, fill=self.fill)
-        shape = len(first), self.output_size, most
-        y = self._reduce_windows(windows.reshape(*shape, x.shape[-1]), counted.reshape(shape))
+        size = x.shape[1] // self.output_size + 2
+        at = (first[..., None] + jnp.arange(size)).reshape(len(first), -1)
+        first, end = (jnp.repeat(bound, size, axis=-1) for bound in (first, end))
+        windows, valid = take(jnp.asarray(x), at, first, end, fill=self.fill)
+        shape = len(first), self.output_size, size
+        y = self._reduce_windows(windows.reshape(*shape, x.shape[-1]), valid.reshape(shape))
         out = sequences.with_counts(lambda counts: jnp.full_like(counts, self.output_size))
         return out.replace_padding(y), out
 
@@ -86,9 +86,9 @@ class AdaptiveMaxPooling1D(_AdaptivePooling):
     output_size: int
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
-        at, counts = window_indices(x.shape[-2], self.output_size)
+        at, valid = window_indices(x.shape[-2], self.output_size)
         # Invalid indices repeat the window's last sample, which does not change the maximum.
-        return self._reduce_windows(jnp.take(jnp.asarray(x), at, axis=-2, mode="clip"), counts)
+        return self._reduce_windows(jnp.take(jnp.asarray(x), at, axis=-2, mode="clip"), valid)
 
     def _numpy(self, params: Params, x: Any) -> Array:
         at, _ = window_indices(x.shape[-2], self.output_size)
@@ -113,10 +113,10 @@ class AdaptiveAveragePooling1D(_AdaptivePooling):
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)
-        at, counts = window_indices(x.shape[-2], self.output_size)
+        at, valid = window_indices(x.shape[-2], self.output_size)
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        pools = jnp.where(counts[..., None], jnp.take(x.astype(wide), at, axis=-2, mode="clip"), 0)
-        return (pools.sum(axis=-2) / jnp.asarray(counts.sum(axis=-1, keepdims=True), wide)).astype(x.dtype)
+        pools = jnp.where(valid[..., None], jnp.take(x.astype(wide), at, axis=-2, mode="clip"), 0)
+        return (pools.sum(axis=-2) / jnp.asarray(valid.sum(axis=-1, keepdims=True), wide)).astype(x.dtype)
 
     def _numpy(self, params: Params, x: Any) -> Array:
         # Window by window, so that the reference is independent of `window_indices`.

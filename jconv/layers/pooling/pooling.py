@@ -99,8 +99,8 @@ class _Pooling(Layer):
     def _stream_window(self) -> StreamWindow:
         return stream_window(self.pool_size, stride=self._stride, padding=self.padding)
 
-    def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
-        """Reduce windows (..., pool_size, channels); `counts` (..., pool_size) is true for valid samples."""
+    def _reduce_windows(self, windows: jax.Array, valid: jax.Array) -> jax.Array:
+        """Reduce windows (..., pool_size, channels); `valid` (..., pool_size) marks the samples of the sequence."""
         raise NotImplementedError
 
     def _geometry(self, length: int) -> Geometry:
@@ -171,7 +171,7 @@ class MaxPooling1D(_Pooling):
     stride: int | None = None
     padding: str = "valid"
 
-    def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+    def _reduce_windows(self, windows: jax.Array, valid: jax.Array) -> jax.Array:
         return jnp.take_along_axis(windows, windows.argmax(axis=-2, keepdims=True), axis=-2)[..., 0, :]
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
@@ -209,10 +209,10 @@ class AveragePooling1D(_Pooling):
         sums = unfold(x.astype(wide), self.pool_size, stride=stride).sum(axis=-2)
         return (sums[..., :-1] / sums[..., -1:]).astype(x.dtype)
 
-    def _reduce_windows(self, windows: jax.Array, counts: jax.Array) -> jax.Array:
+    def _reduce_windows(self, windows: jax.Array, valid: jax.Array) -> jax.Array:
         wide = jnp.promote_types(windows.dtype, jnp.float32)
-        counted = jnp.maximum(counts.sum(axis=-1), 1)[..., None].astype(wide)
-        return (windows.astype(wide).sum(axis=-2) / counted).astype(windows.dtype)
+        counts = jnp.maximum(valid.sum(axis=-1), 1)[..., None].astype(wide)
+        return (windows.astype(wide).sum(axis=-2) / counts).astype(windows.dtype)
 
     def _jax(self, params: Params, x: Any) -> jax.Array:
         x = jnp.asarray(x)

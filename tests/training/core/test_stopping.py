@@ -48,7 +48,7 @@ def test_early_stopping_with_a_first_loss_of_nan():
     # If no loss is finite, no epoch is the best, and the run ends nevertheless.
     rows = _rows([nan, nan, float("inf")], "validation_loss")
     assert stopping.best_epoch(plan, rows) is None and stopping.should_stop(plan, rows)
-    assert "the initial params, since no loss was finite, were kept" in report.early_line(plan, rows)
+    assert "the initial params, since no loss was finite, were kept" in report.early_stopping_line(plan, rows)
 
 
 def _everything():
