@@ -31,9 +31,9 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(MISTAKE)
 
 
-def first_line(error: BaseException, most: int | None = None) -> str:
-    """The first line of an error's message, at most `most` characters of it; without a message the error's class."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:most]
+def first_line(error: BaseException, max_length: int | None = None) -> str:
+    """The first line of an error's message, cut after `max_length` characters; without a message, the class's name."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:max_length]
 
 
 def require(message: str, *modules: str) -> None:

@@ -95,11 +95,12 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
     """
     fixed = jax.lax.stop_gradient(sequences.replace_padding(x, -jnp.inf))
     any_there = append_axes(sequences.counts > 0, x)
-    most = _reduce_segments(jax.ops.segment_max, fixed, sequences) if sequences.packed else fixed.max(1, keepdims=True)
-    most = jnp.where(any_there, most, 0)
+    packed = sequences.packed
+    largest = _reduce_segments(jax.ops.segment_max, fixed, sequences) if packed else fixed.max(1, keepdims=True)
+    largest = jnp.where(any_there, largest, 0)
     # NaN is not equal to itself, so it is propagated explicitly.
-    hits = sequences.replace_padding(fixed == most)
-    ties = jnp.where(jnp.isnan(most), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
+    hits = sequences.replace_padding(fixed == largest)
+    ties = jnp.where(jnp.isnan(largest), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
     return jnp.where(any_there, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)
 
 

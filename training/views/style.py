@@ -62,19 +62,19 @@ def label_grid(grid: Any, count: int, unit: str = "", size: float | None = None)
         axes.set_ylabel(unit, fontsize=8)
 
 
-def short(name: str, most: int = 14) -> str:
+def short(name: str, max_length: int = 14) -> str:
     """The name of a class for a picture: cut off, and with its dollar signs escaped, which enclose mathematics.
 
     >>> short("5$ or 10$ a day")
     '5\\\\$ or 10\\\\$ a d…'
     """
-    name = name if len(name) <= most else name[: most - 1] + "…"
+    name = name if len(name) <= max_length else name[: max_length - 1] + "…"
     return name.replace("$", r"\$")
 
 
-def legend_label(name: str, most: int = 14) -> str:
+def legend_label(name: str, max_length: int = 14) -> str:
     """`short` with a space in front: Matplotlib leaves labels that begin with an underscore out of legends."""
-    return f" {short(name, most)}"
+    return f" {short(name, max_length)}"
 
 
 def png(figure: Figure, form: str = "png") -> bytes:

@@ -151,8 +151,8 @@ def _huber(config: Config) -> Formula:
     return _mean(huber)(config)
 
 
-def _clip(m: Any, y: Any, most: float = 1 - EPSILON) -> Any:
-    return m.minimum(m.maximum(y, EPSILON), most)
+def _clip(m: Any, y: Any, upper: float = 1 - EPSILON) -> Any:
+    return m.minimum(m.maximum(y, EPSILON), upper)
 
 
 def _binary(m: Any, target: Any, y: Any, logits: bool = False) -> Any:

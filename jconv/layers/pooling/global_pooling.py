@@ -168,13 +168,13 @@ class GlobalMaxPooling1D(_GlobalPooling):
         self, params: Params, state: State, stream: Any, x: Any, *, last: bool = False, slots: jax.Array | None = None
     ) -> tuple[Any, Any]:
         """The maximum of all samples so far; minus infinity before the first."""
-        most: RunningMax = take_rows(stream, slots)
+        running: RunningMax = take_rows(stream, slots)
         if x.shape[1]:
             new = x.max(axis=1)
             ties = (x == new[:, None]).sum(axis=1, dtype=jnp.int32)
-            most = _combine_maxima(most, RunningMax(new, jnp.maximum(ties, 1)))
-        y = most.greatest
-        return y[:, None] if self.keepdims else y, put_rows(stream, most, slots)
+            running = _combine_maxima(running, RunningMax(new, jnp.maximum(ties, 1)))
+        y = running.greatest
+        return y[:, None] if self.keepdims else y, put_rows(stream, running, slots)
 
     def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         return collapse_length(sequence_max(jnp.asarray(x), sequences), sequences, self.keepdims)

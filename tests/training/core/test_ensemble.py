@@ -115,7 +115,7 @@ def test_the_divergence_of_one_model_is_located(task):
     start = waves.start(task, plan)
     with pytest.raises(loop.Diverged) as bad:
         next(loop.train(task, plan, start))
-    found = diverged.locate(task, plan, bad.value, lambda most: waves.start(task, plan))
+    found = diverged.locate(task, plan, bad.value, lambda max_epochs: waves.start(task, plan))
     assert "the first to go bad was" in found.message
     assert jax.tree.map(jnp.shape, found.learner) == jax.tree.map(jnp.shape, waves.start(task, plan).learner)
     assert all(np.isfinite(array).all() for array in jax.tree.leaves(found.learner.params))

@@ -131,7 +131,7 @@ def test_the_place_of_a_divergence_is_found():
     plan = PLAN._replace(learning_rate=1e30)
     with pytest.raises(loop.Diverged) as caught:
         list(loop.train(task, plan, waves.start(task, plan)))
-    found = diverged.locate(task, plan, caught.value, lambda most: waves.start(task, plan))
+    found = diverged.locate(task, plan, caught.value, lambda max_epochs: waves.start(task, plan))
     assert "the first to go bad was the output of conv1d, up to " in found.message
 
 

@@ -60,14 +60,14 @@ def _records(source: Source, address: int, kind: int) -> Iterator[memoryview]:
 
 def _count_sizes(node_size: int, record_size: int, depth: int) -> list[tuple[int, int]]:
     """For each level, the bytes of the two counts in a pointer: the child's records, and all records below."""
-    most = (node_size - NODE_BYTES) // record_size
-    own_size, below, total_size = _bytes_for(most), most, 0
+    max_records = (node_size - NODE_BYTES) // record_size
+    own_size, below, total_size = _bytes_for(max_records), max_records, 0
     sizes = [(0, 0)]
     for _ in range(depth):
         sizes.append((own_size, total_size))
         pointer = 8 + own_size + total_size
-        most = max(0, node_size - NODE_BYTES - pointer) // (record_size + pointer)
-        below = (most + 1) * below + most
+        max_records = max(0, node_size - NODE_BYTES - pointer) // (record_size + pointer)
+        below = (max_records + 1) * below + max_records
         total_size = _bytes_for(below)
     return sizes
 
