@@ -509,20 +509,19 @@ def test_numpy_integers_are_accepted_by_init():
     assert params["kernel"].shape == (3, 2, 100)
 
 
-@pytest.mark.default_cases(2)
-@pytest.mark.parametrize("algorithm", ["auto", "einsum", "lax", None])
-@pytest.mark.parametrize("lead", [(0,), (2, 0), (0, 3)])
-def test_empty_batch_has_zero_gradients(algorithm, lead):
+@pytest.mark.parametrize("algorithm", ["auto", *ALGORITHMS, None])
+def test_empty_batch_has_zero_gradients(algorithm):
     module, options = (jconv, {"algorithm": algorithm}) if algorithm else (jconv.reference, {})
-    x = np.zeros((*lead, 10, 4), np.float32)
-    for groups, params in ((1, PARAMS), (2, {"kernel": KERNEL[:, :2]})):
-        y = module.conv1d(params, x, groups=groups, **options)
-        assert y.shape == (*lead, 8, 6)
+    for lead, groups, stride, dilation in (((0,), 1, 1, 1), ((2, 0), 2, 1, 1), ((0, 3), 1, 2, 1), ((0,), 2, 3, 2)):
+        x, geometry = np.zeros((*lead, 10, 4), np.float32), {"groups": groups, "stride": stride, "dilation": dilation}
+        params = {"kernel": KERNEL[:, : 4 // groups]}
+        y = module.conv1d(params, x, **geometry, **options)
+        assert y.shape == (*lead, jconv.output_length(10, 3, stride=stride, dilation=dilation), 6)
         if algorithm:
-            _, pull = jax.vjp(lambda p, x, groups=groups: jconv.conv1d(p, x, groups=groups, **options), params, x)
+            _, pull = jax.vjp(lambda p, x, o=geometry: jconv.conv1d(p, x, **o, **options), params, x)
             params_bar, x_bar = pull(y)
         else:
-            params_bar, x_bar = module.conv1d_vjp(params, x, y, groups=groups)
+            params_bar, x_bar = module.conv1d_vjp(params, x, y, **geometry)
         assert x_bar.shape == x.shape
         np.testing.assert_array_equal(params_bar["kernel"], np.zeros_like(params["kernel"]))
 

@@ -59,7 +59,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
     else:
         kernels = split_groups(kernel, g.groups)
         products = accumulating_einsum("ntgo,kigo->ntkgi", split_groups(y_bar, g.groups), kernels, precision)
-    products = products.reshape(batch, windows, -1)
+    products = products.reshape(batch, windows, g.kernel_size * kernel.shape[1] * g.groups)
     if g.stride > 1 and g.dilation == 1:
         return _overlap_add(products, g).astype(y_bar.dtype)
     span = (windows - 1) * g.stride + 1
@@ -120,7 +120,7 @@ def _forward_from_single_product(x: jax.Array, kernel: jax.Array, g: Geometry, p
     def shift(columns: jax.Array, first: int) -> jax.Array:
         return pad(columns, -first, first + g.out_length - g.length)
 
-    return _sum_tap_columns(products.reshape(*x.shape[:2], -1), g, shift).astype(x.dtype)
+    return _sum_tap_columns(products.reshape(*x.shape[:2], g.kernel_size * kernel.shape[2]), g, shift).astype(x.dtype)
 
 
 def _sum_tap_columns(products: jax.Array, g: Geometry, shift: Callable[[jax.Array, int], jax.Array]) -> jax.Array:
@@ -167,5 +167,5 @@ def _overlap_add(windows: jax.Array, g: Geometry) -> jax.Array:
     windows = jnp.pad(windows, [(0, 0), (0, 0), (0, blocks * g.stride - g.kernel_size), (0, 0)])
     windows = windows.reshape(batch, g.out_length, blocks, g.stride * channels)
     joined = add_all([pad(windows[:, :, block], block, blocks - 1 - block) for block in range(blocks)])
-    joined = joined.reshape(batch, -1, channels)
+    joined = joined.reshape(batch, joined.shape[1] * g.stride, channels)
     return pad(joined, -g.low, g.length + g.low - joined.shape[1])

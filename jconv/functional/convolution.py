@@ -6,11 +6,13 @@ axes. `jconv.reference` defines their results, `checks.py` their errors.
 
 from __future__ import annotations
 
-from typing import Any, Unpack, overload
+from functools import partial
+from typing import Any, Unpack, cast, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.errors import InconclusiveDimensionOperation
 
 from .. import checks, ragged
 from ..algorithms.shared.operands import upcast
@@ -19,6 +21,7 @@ from ..hints import known_arguments
 from ..primitive import bilinear
 from ..primitive.placement import replicate_length
 from ..primitive.precision import canonical_precision
+from ..ragged.windows import position_inside
 from . import variable_length
 from .activations import resolve as resolve_activation
 from .default_algorithm import resolve as resolve_algorithm
@@ -352,21 +355,36 @@ def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
     return y if bias is None else (upcast(y) + upcast(bias)).astype(y.dtype)
 
 
-def _pad(x: jax.Array, low: int, high: int, mode: Any) -> jax.Array:
+def _pad(x: jax.Array, low: Any, high: Any, mode: str) -> jax.Array:
     if (low, high) == (0, 0):
         return x
     # JAX cannot slice an explicitly sharded length into slices that are not sharded.
     x, length = replicate_length(x), x.shape[-2]
     wide = upcast(x)  # the adjoint sums over repeated samples
+    # Slices of the length alone: jnp.pad would also slice the other axes, which JAX cannot do if they are explicitly
+    # sharded.
+    samples = partial(jax.lax.slice_in_dim, wide, axis=x.ndim - 2)
     if mode == "edge":
-        # jnp.pad would also slice the other axes, which JAX cannot do if they are explicitly sharded.
-        first, last = jnp.repeat(wide[..., :1, :], low, axis=-2), jnp.repeat(wide[..., -1:, :], high, axis=-2)
-        padded = jnp.concatenate([first, wide, last], axis=-2)
-    elif is_symbolic(length) or max(low, high) < length:
-        padded = jnp.pad(wide, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)], mode=mode)
-    else:
-        # jnp.pad adds about ten equations for each time that a short input is reflected. A gather is one equation.
+        first, last = jnp.repeat(samples(0, 1), low, axis=-2), jnp.repeat(samples(length - 1, length), high, axis=-2)
+    elif not _is_repeated_once(length, low, high, mode):
         # With 64-bit indices XLA's partitioner aborts the process for the gradient, if the length of y is sharded.
-        indices = np.pad(np.arange(length, dtype=np.int32), (low, high), mode=mode)
-        padded = jnp.take(wide, indices, axis=-2, mode="clip")
-    return padded.astype(x.dtype)
+        if is_symbolic(length):
+            at = jnp.arange(low + length + high, dtype=np.int32) - jnp.asarray(low, np.int32)
+            indices = position_inside(at, jnp.asarray(length, np.int32), mode)
+        else:
+            indices = np.pad(np.arange(length, dtype=np.int32), (low, high), mode=cast(Any, mode))
+        return jnp.take(wide, indices, axis=-2, mode="clip").astype(x.dtype)
+    elif mode == "wrap":
+        first, last = samples(length - low, length), samples(0, high)
+    else:
+        first, last = jnp.flip(samples(1, low + 1), -2), jnp.flip(samples(length - 1 - high, length - 1), -2)
+    return jnp.concatenate([first, wide, last], axis=-2).astype(x.dtype)
+
+
+def _is_repeated_once(length: Any, low: Any, high: Any, mode: str) -> bool:
+    """Returns whether the padding at each end repeats samples only once, as far as a symbolic length tells."""
+    repeatable = length if mode == "wrap" else length - 1
+    try:
+        return bool(low <= repeatable and high <= repeatable)
+    except InconclusiveDimensionOperation:
+        return False

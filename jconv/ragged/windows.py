@@ -129,7 +129,7 @@ def take(
     """
     is_sample = (begin <= at) & (at < end)
     if mode != "zeros":
-        at = begin + _position_inside(at - begin, jnp.maximum(end - begin, 1), mode)
+        at = begin + position_inside(at - begin, jnp.maximum(end - begin, 1), mode)
         is_sample = jnp.broadcast_to(begin < end, at.shape)
     at = jnp.broadcast_to(jnp.clip(at, 0, x.shape[-2] - 1), is_sample.shape)
     taken = jnp.take_along_axis(x, at[..., None], axis=-2, mode="promise_in_bounds")
@@ -149,7 +149,7 @@ def _per_tap(bound: jax.Array, window: Window) -> jax.Array:
     return bound if bound.shape[-1] == 1 else jnp.repeat(bound, window.kernel_size, axis=-1)
 
 
-def _position_inside(at: jax.Array, count: jax.Array, mode: str) -> jax.Array:
+def position_inside(at: jax.Array, count: jax.Array, mode: str) -> jax.Array:
     """The position of the sample that `numpy.pad` with this mode repeats at `at`, in a sequence of `count` samples."""
     if mode == "edge":
         return jnp.clip(at, 0, count - 1)

@@ -156,6 +156,29 @@ def test_gradient_of_padding_accumulates_in_float32(dtype, mode):
     assert deviation(x_bar, [[4001.0]]) <= BOUNDS[dtype] / 2
 
 
+@pytest.mark.default_cases(2)
+@pytest.mark.parametrize("constraints", [[], ["t >= 8"]])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("mode", ["reflect", "wrap", "edge"])
+def test_padding_of_a_symbolic_length_repeats_samples(mode, stride, constraints):
+    """Without a constraint, the padding may repeat a short input more than once."""
+    params = jconv.init_conv1d(jax.random.key(0), 2, 3, 5)
+    options = {"padding": "same", "dilation": 2, "padding_mode": mode, "stride": stride}
+
+    def conv(x):
+        y, pull = jax.vjp(lambda x: jconv.conv1d(params, x, **options), x)
+        return y, pull(jnp.ones_like(y))[0]
+
+    (length,) = jax.export.symbolic_shape("t", constraints=constraints)
+    exported = jax.export.export(jax.jit(conv))(jax.ShapeDtypeStruct((length, 2), jnp.float32))
+    for n in (8, 21) if constraints else (1, 2, 3, 8, 21):
+        x = np.random.default_rng(n).standard_normal((n, 2)).astype("float32")
+        y, x_bar = exported.call(x)
+        np.testing.assert_allclose(y, jconv.reference.conv1d(params, x, **options), atol=2e-6)
+        expected = jconv.reference.conv1d_vjp(params, x, np.ones(y.shape), **options)[1]
+        np.testing.assert_allclose(x_bar, expected, atol=1e-5)
+
+
 # --- compiled programs ------------------------------------------------------------------------------------------------
 
 
