@@ -182,7 +182,8 @@ def depthwise_kernel(kernel: Any, x: Any) -> Any:
             f"x has {x.shape[-1]} channels, but a depthwise kernel of shape {tuple(kernel.shape)} "
             f"(kernel_size, in_channels, multiplier) takes {channels}"
         )
-    return kernel.reshape(kernel_size, 1, channels * multiplier)
+    # In two steps: JAX cannot do both in one reshape if the channels are explicitly sharded.
+    return kernel.reshape(kernel_size, channels * multiplier)[:, None]
 
 
 def transpose_geometry(

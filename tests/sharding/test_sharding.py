@@ -221,6 +221,14 @@ def test_results_on_explicit_meshes_keep_the_shardings() -> None:
         assert jax.typeof(kernel_bar).sharding.spec == jax.typeof(kernel).sharding.spec
 
 
+def test_a_depthwise_kernel_may_be_sharded_explicitly() -> None:
+    on = sharding.make_mesh("8", AxisType.Explicit)
+    x, kernel = np.ones((2, 20, 8), np.float32), np.arange(48, dtype=np.float32).reshape(3, 8, 2)
+    placed = jax.device_put({"kernel": kernel}, NamedSharding(on, P(None, "a")))
+    gradient = jax.grad(lambda p, x: jnp.sum(jconv.depthwise_conv1d(p, x) ** 2))
+    close(jax.jit(gradient)(placed, jax.device_put(x, NamedSharding(on, P()))), gradient({"kernel": kernel}, x))
+
+
 def test_sharded_arrays_outside_jit_stay_sharded() -> None:
     on = sharding.make_mesh("8")
     g = sharding.GEOMETRIES["depthwise"]
