@@ -211,8 +211,9 @@ class Layer:
         its number of samples is ignored. Raises `ValueError` for a layer that needs the complete sequence.
         """
         self.output_timing()
-        if not self.has_several_inputs and len(x.shape) < 3 and not self.allows_missing_channels:
-            raise ValueError(f"{self} needs chunks of shape (batch, samples, channels), got {len(x.shape)} axes")
+        ranks = [len(array.shape) for array in (x if self.has_several_inputs else (x,))]
+        if self.lacks_channels(ranks):
+            raise ValueError(f"{self} needs chunks of shape (batch, samples, channels), got {min(ranks)} axes")
         shape = map_inputs(lambda a: (None, *a.shape[2:]), x)
         try:
             self.output_shape(shape)
@@ -236,7 +237,16 @@ class Layer:
     """Whether the layer computes as outside training if it is frozen, as Keras's batch normalization."""
 
     allows_missing_channels: ClassVar[bool] = False
-    """Whether the layer also accepts sequences without a channel axis: (batch, length)."""
+    """Whether the layer also works sample by sample on sequences without a channel axis: (batch, length)."""
+
+    def lacks_channels(self, ranks: Sequence[int]) -> bool:
+        """Whether an input, other than a mask, is a sequence whose last axis is the length; `ranks` counts the axes.
+
+        Layers that normalize or concatenate along the last axis would then depend on all samples.
+        """
+        names = getattr(self, "inputs", ()) or ("",) * len(ranks)
+        pairs = zip(names, ranks, strict=False)
+        return not self.allows_missing_channels and any(rank < 3 and not name.endswith("mask") for name, rank in pairs)
 
     def check(self, params: Params, state: State, x: Any) -> None:
         """Raise `ValueError` unless `x`, `params` and `state` have the shapes that the layer needs."""

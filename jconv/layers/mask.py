@@ -27,8 +27,10 @@ class _MaskValueLayer(Layer):
     def _is_unmasked(self, x: Any) -> Any:
         """Booleans (..., 1): whether any feature differs from `mask_value`."""
         real = x.real if np.iscomplexobj(x) else x
-        # Compare in the dtype of x, because 0.1 differs between float32 and float64.
-        return (real != np.asarray(self.mask_value, real.dtype)).any(axis=-1, keepdims=True)
+        # Compare in the dtype of x, because 0.1 differs between float32 and float64. An integer equals no 0.1.
+        is_floating = jnp.issubdtype(real.dtype, jnp.floating)
+        value = np.asarray(self.mask_value, real.dtype) if is_floating else self.mask_value
+        return (real != value).any(axis=-1, keepdims=True)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class Merging(Layer):
 
 
 class _Elementwise(Merging):
+    allows_missing_channels = True
+
     def output_shape(self, input_shape: Any) -> Shape:
         """The common shape after broadcasting."""
         self._check_several(input_shape)

@@ -58,6 +58,9 @@ def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequenc
     outputs = shape if shape and isinstance(shape[0], tuple) else (shape,)
     if layer.window() != (1, 1) or any(not one or one[0] is not None for one in outputs):
         raise unsupported_lengths(layer)
+    # A value with one sample for each sequence, or without a length, has no last axis to confuse with the length.
+    if layer.lacks_channels([3 if s is None or s.one_sample else a.ndim for a, s in pairs]):
+        raise unsupported_lengths(layer, "its input has no channels, so that it works along the length")
     has_full_length = any(not s.one_sample for s in not_none(sequences))
     cleared, kept = [], []
     for a, s in pairs:

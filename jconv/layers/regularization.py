@@ -21,6 +21,8 @@ NoiseShape = tuple[int | None, ...] | None
 class _RandomLayer(Layer):
     """Base class of layers with random numbers; a subclass implements `_draw`."""
 
+    allows_missing_channels = True
+
     # The option that has no effect if it is 0, and the kind of random numbers in error messages.
     rate_field: ClassVar[str] = "rate"
     noise_kind: ClassVar[str] = "mask"
@@ -221,6 +223,8 @@ class ActivityRegularization(Layer):
     >>> ActivityRegularization(l2=0.1).apply({}, {}, jnp.ones(2))[0].tolist()
     [1.0, 1.0]
     """
+
+    allows_missing_channels = True
 
     l1: float = 0.0
     l2: float = 0.0

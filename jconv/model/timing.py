@@ -29,10 +29,10 @@ def node_timings(graph: LayerGraph) -> Timings:
 
 
 def _node_timing(node: Node, inputs: list[Any]) -> Any:
-    if isinstance(node.layer, Pick):
-        return inputs[0][node.layer.index]
     if all(timing is None for timing in inputs):
         return None
+    if isinstance(node.layer, Pick):
+        return inputs[0][node.layer.index]
     if None in inputs:
         raise ValueError(
             f"{node.layer} cannot be computed a chunk at a time: it reads a sequence and a value without a length"

@@ -217,6 +217,12 @@ def test_unsupported_layers_are_refused_with_a_reason(layer, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("layer", [jl.Activation("softmax"), jl.Operation("softmax")], ids=str)
+def test_layers_along_the_last_axis_need_channels(layer):
+    with pytest.raises(ValueError, match="takes no lengths or segment_ids: its input has no channels"):
+        layer.apply_ragged({}, {}, np.ones((4, LENGTH)), lengths=LENGTHS)
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [

@@ -90,6 +90,11 @@ def test_steps_with_the_mask_value_in_all_features_are_masked(value: float, dtyp
     assert (jl.Masking(value).reference({}, {}, x) == expected).all()
 
 
+def test_an_integer_equals_no_fraction() -> None:
+    assert jl.MaskOf(0.5).apply({}, {}, jnp.array([[[0], [1]]]))[0].all()
+    assert jl.MaskOf(0.5).reference({}, {}, np.array([[[0], [1]]])).all()
+
+
 def test_masks_have_no_derivative() -> None:
     x = drawn((5, 3)) + 1e-30j
     assert jl.MaskOf().reference({}, {}, x).dtype == np.float64

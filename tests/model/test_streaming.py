@@ -392,6 +392,39 @@ def test_a_sequence_merged_with_a_value_of_all_samples_is_an_error() -> None:
         model.stream_init({}, {}, (2,))
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        jl.Concatenate(),
+        jl.Operation("concatenate", ((Input(0), Input(1)),), (("axis", -1),)),
+        jl.Softmax(inputs=("x", "mask")),
+    ],
+    ids=str,
+)
+def test_layers_along_the_last_axis_need_channels(layer: jl.Layer) -> None:
+    model = Model((Node("y", layer, ("a", "b")),), ("a", "b"), ("y",), ((None,), (None,)))
+    with pytest.raises(ValueError, match=r"needs chunks of shape \(batch, samples, channels\), got 2 axes"):
+        model.stream_init({}, {}, (2,))
+
+
+@pytest.mark.parametrize("axis", [("expand_dims", (Input(0), -1)), ("get_item", (Input(0), (..., None)))], ids=str)
+def test_samples_without_channels_are_streamed(axis: tuple[str, Any]) -> None:
+    layers = [jl.Operation("multiply", (Input(0), 0.5)), jl.Activation("tanh"), jl.Rescaling(2.0), jl.Dropout(0.5)]
+    layers += [jl.Operation(*axis), jl.Conv1D(2, 3, padding="causal")]
+    check(sequential(layers, input_shape=(None,)), np.random.default_rng(0).normal(size=(2, 12)), [1, 4, 0, 5])
+
+
+def test_states_of_a_layer_on_a_value_of_all_samples_are_values_of_all_samples() -> None:
+    nodes = (
+        Node("mean", jl.GlobalAveragePooling1D(), ("x",)),
+        Node("repeated", jl.RepeatVector(3), ("mean",)),
+        Node("gru", jl.GRU(2, return_sequences=True, return_state=True), ("repeated",)),
+        Node("state", jl.Pick(1), ("gru",)),
+    )
+    model = Model(nodes, ("x",), ("state",), ((None, 4),))
+    check(model, np.random.default_rng(0).normal(size=(2, 12, 4)), [1, 4])
+
+
 def small() -> tuple[Model, Any, Any]:
     model = sequential([jl.Conv1D(3, 3, padding="causal")], input_shape=(None, 4))
     return model, *model.init(jax.random.key(0))

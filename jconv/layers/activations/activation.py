@@ -42,6 +42,11 @@ class Activation(ActivationLayer):
 
     _checks = (("activation", lambda _, value: activations.resolve(value)),)
 
+    @property
+    def allows_missing_channels(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the function has a name and is elementwise."""
+        return isinstance(self.activation, str) and self.activation not in activations_numpy.ALONG_LAST
+
     def output_shape(self, input_shape: Any) -> Shape:
         """The input's shape; `"glu"` halves the last size."""
         return shape_after_activation(self, self.activation, tuple(input_shape))
@@ -63,6 +68,8 @@ class ReLU(ActivationLayer):
     >>> ReLU(6, 0.5, 1).apply({}, {}, jnp.array([-1.0, 0.5, 2.0, 9.0]))[0].tolist()
     [-1.0, -0.25, 2.0, 6.0]
     """
+
+    allows_missing_channels = True
 
     max_value: float | None = None
     negative_slope: float = 0.0
@@ -100,6 +107,8 @@ class HardSigmoid(ActivationLayer):
     [0.0, 0.5, 0.699999988079071, 1.0]
     """
 
+    allows_missing_channels = True
+
     slope: float
 
     _checks = (("slope", check_number),)
@@ -123,6 +132,8 @@ class LeakyReLU(ActivationLayer):
     [-1.0, 2.0]
     """
 
+    allows_missing_channels = True
+
     negative_slope: float = 0.3
 
     _checks = (("negative_slope", check_not_negative),)
@@ -143,6 +154,8 @@ class ELU(ActivationLayer):
     >>> ELU(2.0).apply({}, {}, jnp.array([-100.0, 2.0]))[0].tolist()
     [-2.0, 2.0]
     """
+
+    allows_missing_channels = True
 
     alpha: float = 1.0
 

@@ -30,6 +30,8 @@ class Rescaling(Layer):
     [[1.0, 3.0]]
     """
 
+    allows_missing_channels = True
+
     scale: NestedFloats
     offset: NestedFloats = 0.0
 
@@ -77,6 +79,8 @@ class Normalization(Layer):
     >>> Normalization(mean=3.0, variance=4.0).apply({}, {}, jnp.array([[1.0, 7.0]]))[0].tolist()
     [[-1.0, 2.0]]
     """
+
+    allows_missing_channels = True
 
     axis: int | tuple[int, ...] = -1
     mean: NestedFloats | None = None

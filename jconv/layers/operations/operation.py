@@ -19,7 +19,7 @@ from .functions import EXACT, OPERATIONS, TRACED
 from .operands import Constant, Input, Slice, inputs_in
 from .operation_checks import check_arguments
 from .operation_text import format_operation
-from .operation_window import is_samplewise, receptive_field, takes_all_samples
+from .operation_window import ELEMENTWISE, is_samplewise, receptive_field, takes_all_samples
 
 # Unknown sizes are traced with two values each: an output size that differs between the two traces is unknown. The
 # values have many divisors, so that reshapes to known sizes work.
@@ -70,6 +70,11 @@ class Operation(Layer):
     def has_several_inputs(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Whether the operation has more than one input."""
         return self._num_inputs > 1
+
+    @property
+    def allows_missing_channels(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Whether the function is elementwise, adds an axis or takes an index: it does not work along the last axis."""
+        return self.function in ELEMENTWISE or self.function in ("expand_dims", "get_item")
 
     def output_shape(self, input_shape: Any) -> Any:
         """The shape of one example's output, found by tracing."""

@@ -78,10 +78,12 @@ def is_samplewise(function: str, arguments: tuple[Any, ...], options: tuple[tupl
 def takes_all_samples(key: Any) -> bool:
     """Whether an index (the `key` of `"get_item"`) keeps all samples of the length, in order.
 
-    >>> takes_all_samples((Slice(), Slice(), 0)), takes_all_samples((Slice(), Slice(2)))
-    (True, False)
+    >>> takes_all_samples((Slice(), Slice(), 0)), takes_all_samples((Slice(), Slice(2))), takes_all_samples((..., None))
+    (True, False, True)
     """
-    _, *rest = key if isinstance(key, tuple) else (key,)
+    batch, *rest = key if isinstance(key, tuple) else (key,)
+    if batch is ...:
+        return all(part is None for part in rest)
     return not rest or rest[0] is ... or rest[0] == Slice()
 
 
