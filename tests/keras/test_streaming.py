@@ -97,3 +97,36 @@ def test_a_causal_network_streams_the_outputs_of_keras(made: object, suffix: str
         found = [step[name] for step in steps]
         y = np.concatenate(found, axis=1) if whole.ndim == 3 else found[-1]
         np.testing.assert_allclose(y, whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+
+
+def embedded() -> keras.Model:
+    """A mask of numbers above zero, which the sum passes on."""
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(5, 3, mask_zero=True)(ids)
+    x = layers.Add()([x, layers.Dense(3)(x)])
+    return keras.Model(ids, layers.LSTM(4, return_sequences=True)(x))
+
+
+def masking() -> keras.Model:
+    """A mask of steps that are not all zeros."""
+    signal = keras.Input((None, 2))
+    return keras.Model(signal, layers.GRU(4, return_sequences=True)(layers.Masking()(signal)))
+
+
+@pytest.mark.parametrize("made", [embedded, masking])
+def test_a_masked_network_streams_the_outputs_of_keras(made: object, tmp_path: Path) -> None:
+    network = made()  # type: ignore[operator]
+    randomize(network)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (2, 24)) if made is embedded else np.float32(rng.integers(0, 2, (2, 24, 2)))
+    (wanted,) = keras_function(network)([x])
+    model, params, state = read = jconv.keras.load(save(network, tmp_path / "model.keras"))
+    stream = model.stream_init(params, state, (2,), dtype=x.dtype)
+    step, outputs = jax.jit(model.stream_step), []
+    for chunk in np.split(x, (3, 4, 12), axis=1):
+        y, stream = step(params, state, stream, chunk)
+        outputs.append(y)
+    np.testing.assert_allclose(np.concatenate(outputs, axis=1), wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+    jconv.keras.save(tmp_path / "again.keras", *read)
+    again = keras_function(keras.models.load_model(tmp_path / "again.keras"))([x])
+    np.testing.assert_allclose(again[0], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())

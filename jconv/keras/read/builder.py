@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...layers import InDtype, Layer, Operation, Pick
+from ...layers import InDtype, Layer, MaskOf, Operation, Pick
 from ...layers.base import is_tuple_of_shapes
 from ...layers.nesting import unwrap
 from ...layers.operations.operation import Constant, Input, Slice
@@ -25,6 +25,8 @@ from .layer import ParsedLayer
 from .parts import ModelPart
 
 Names = tuple[str, ...]
+# Whether any feature is true.
+ANY_FEATURE = [Operation("any", (Input(0),), (("axis", -1), *keepdims)) for keepdims in ((), (("keepdims", False),))]
 # The nodes of a block of keras-tcn's `TCN`: two convolutions, normalizations, activations and dropouts, then four more.
 TCN_NODES = 12
 
@@ -52,6 +54,8 @@ class GraphBuilder:
         # For a value that is the same array as an earlier value in Keras, that value.
         self._same_array: dict[str, str] = {}
         self._dtypes: dict[str, str] = {}
+        # For a comparison of each feature with a number, the mask of all features together, and its input.
+        self._compared: dict[str, tuple[MaskOf, Names]] = {}
 
     def add(self, name: str, layer: Layer, inputs: Names, key: str | None = None, place: str = "") -> str:
         """Add a node. Returns the name of its value: `name`, with a number if it is taken."""
@@ -67,6 +71,17 @@ class GraphBuilder:
             self.shapes[unique] = layer.output_shape(node.select(self.shapes))
         self.nodes.append(node)
         return unique
+
+    def add_operation(self, name: str, operation: Operation, inputs: Names, place: str) -> str:
+        """Add an operation. The two with which Keras computes the mask of `Masking` become one `MaskOf`."""
+        if inputs[0] in self._compared and operation in ANY_FEATURE:
+            mask, compared = self._compared[inputs[0]]
+            return self.add(name, mask, compared, place=place)
+        added = self.add(name, operation, inputs, place=place)
+        constants = [value for value in operation.arguments if not isinstance(value, Input)]
+        if operation.function == "not_equal" and [type(value) for value in constants] in ([int], [float]):
+            self._compared[added] = MaskOf(constants[0]), inputs
+        return added
 
     def output(self, value: str, index: int = 0) -> str:
         """The value of output `index` of a value. Raises `KerasFileError` if it has no such output."""

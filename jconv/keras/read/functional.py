@@ -131,7 +131,7 @@ class FunctionalReader:
         if not refs:
             layer.config.fail("an operation must read at least one tensor")
         name, values = f"{self._scope.node}{layer.name}", tuple(map(self._value, refs))
-        return self._reader.builder.add(name, operation, values, place=layer.config.place)
+        return self._reader.builder.add_operation(name, operation, values, layer.config.place)
 
     def _find(self, ref: Ref, is_output: bool = False) -> tuple[str, int]:
         """The call that a reference refers to."""
