@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["jconv.keras", "jconv.layers", "jconv.l
     from jconv.keras.files.hdf5 import Hdf5Arrays
     from jconv.keras.files.json_text import parse_json
     from jconv.keras.read.graph import build
-    from jconv.keras.read.parts import Part
+    from jconv.keras.read.parts import ModelPart
     from jconv.keras.read.weights import read_by_folder
     from jconv.keras.training.compiled_loss import read_loss, read_output_names
     from jconv.keras.training.constraints import read_constraints
@@ -129,7 +129,7 @@ def config_target(data: bytes) -> None:
         built = build(parse_json(json.dumps(config).encode(), "config.json"), {})
         for leaf in built.root.leaves():
             with suppress(jconv.keras.KerasFileError):
-                read_by_folder(Part("", "", "config", parts=[leaf]), NoArrays())
+                read_by_folder(ModelPart("", "", "config", parts=[leaf]), NoArrays())
         compiled = config.get("compile_config")
         if isinstance(compiled, dict):
             read_weight_penalty(built.root)
