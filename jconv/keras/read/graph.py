@@ -14,7 +14,7 @@ from ...layers import Activation, Layer
 from ...model.graph import Model, Node
 from ..files.errors import KerasFileError, error_context
 from ..files.limits import CallCount
-from ..kinds.config import Config, anything, as_list, optional, values_in
+from ..kinds.config import Config, anything, as_list, optional, text, values_in
 from ..kinds.kind import OTHER
 from ..layers import NestedModel
 from .builder import GraphBuilder
@@ -40,12 +40,14 @@ def build(
 
     Raises `KerasFileError` for a config that is not a model, or has something that jconv does not.
     """
-    class_name, name, entry, inner = read_entry(dict(config), "config")
+    entry = Config(dict(config), "config")
+    class_name = entry.get("class_name", text)
     if class_name not in MODELS:
         entry.fail(
             f"the file contains a {class_name!a}; only Sequential and Functional models say in their file what "
-            "they compute"
+            "they compute; if yours was made from inputs and outputs, save keras.Model(model.inputs, model.outputs)"
         )
+    _, name, _, inner = read_entry(entry.values, "config")
     # Models and layers may be nested deeper than Python's stack.
     with error_context("config"):
         reader = _GraphReader(custom, has_other_types(inner), GraphBuilder(CallCount(), keras_2))

@@ -55,6 +55,38 @@ def test_a_class_of_another_name_is_read_as_a_conv1d(tmp_path: Path) -> None:
     refused(lambda: jconv.keras.load(path, custom_layers=nonsense), "custom_layers must have a jconv layer for it")
 
 
+class OwnStep(keras.Model):
+    """A model that is made from inputs and outputs and computes the same as they do."""
+
+
+class Subclassed(keras.Model):
+    """A model whose file does not contain what it computes, nor its name."""
+
+    def __init__(self, units: int = 2) -> None:
+        super().__init__()
+        self.units = units
+
+    def call(self, x: Any) -> Any:
+        return x + 1
+
+
+def test_files_of_subclasses_are_refused_with_advice(tmp_path: Path) -> None:
+    x = keras.Input((9, 2))
+    model = OwnStep(x, kl.Conv1D(3, 2)(x))
+    subclassed = Subclassed()
+    subclassed(np.ones((1, 9, 2)))
+    for one in (model, subclassed):
+        path = save(one, tmp_path / "own.keras")
+        parts = type(one).__name__, "only Sequential and Functional models", "save keras.Model(model.inputs, model.out"
+        refused(lambda path=path: jconv.keras.load(path), *parts)
+    # The advice in the message.
+    path = save(keras.Model(model.inputs, model.outputs), tmp_path / "plain.keras")
+    ours, params, state = jconv.keras.load(path)
+    (given,) = drawn(model)
+    (wanted,) = keras_function(model)([given])
+    assert deviation(ours.apply(params, state, given)[0], wanted) < 1e-5
+
+
 FORMS: dict[str, Any] = {
     "name": "<lambda>",
     "function": {"module": "builtins", "class_name": "function", "config": "<lambda>", "registered_name": "function"},
