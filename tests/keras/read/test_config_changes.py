@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
+import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +24,7 @@ from jconv.keras.read.parts import ModelPart
 from jconv.keras.read.weights import read_by_folder
 from tests.fuzz.compiled import compiled_configs
 from tests.fuzz.mutate import VALUES, Random, changed_config, paths
-from tests.support.keras_crafted import archive, saved
+from tests.support.keras_crafted import archive, conv, functional, saved
 from tests.support.keras_seeds import configs
 
 SEEDS = configs()
@@ -105,3 +110,26 @@ def test_any_part_of_a_compiled_config_may_be_anything(name: str, seed: int):
             assert jconv.keras.load_training(path).learning_rate is not None
         except KerasFileError as error:
             assert str(error).isprintable() and len(str(error)) <= 1000
+
+
+class Provider:
+    """The part of atheris's class that the fuzzer uses."""
+
+    def __init__(self, data: bytes) -> None:
+        self._random = Random(len(data))
+
+    def ConsumeIntInRange(self, low: int, high: int) -> int:
+        return low + self._random.below(high - low + 1)
+
+
+def test_the_targets_of_the_fuzzer_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stub = SimpleNamespace(instrument_imports=lambda **_: nullcontext(), FuzzedDataProvider=Provider)
+    monkeypatch.setitem(sys.modules, "atheris", stub)
+    # The fuzzer replaces this method; the fixture restores it.
+    monkeypatch.setattr(zipfile.ZipExtFile, "_update_crc", zipfile.ZipExtFile._update_crc)  # type: ignore[attr-defined]
+    fuzzer: Any = importlib.import_module("tests.fuzz.keras_reader")
+    monkeypatch.setattr(fuzzer, "FILE", tmp_path / "fuzzed")
+    for size in range(4):
+        fuzzer.config_target(bytes(size))
+    fuzzer.bytes_target(archive(functional(conv())))
+    assert (tmp_path / "fuzzed").exists() and len(fuzzer.SEEDS) == len(SEEDS) + len(COMPILED)
