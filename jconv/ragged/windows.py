@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..algorithms.einsum import unfold
-from ..geometry import Geometry, Padding, is_integer, pad_amounts
+from ..geometry import Geometry, Padding, pad_amounts
 from .sequences import Sequences
 
 
@@ -111,12 +111,9 @@ def iterate_taps(x: jax.Array, sequences: Sequences, window: Window) -> Iterator
 def _pad_zeros(x: jax.Array, window: Window, out_length: int) -> jax.Array:
     """`x` padded or cut so that it has exactly `out_length` windows."""
     geometry = window.geometry(x.shape[-2])
-    padded_length = (out_length - 1) * window.stride + geometry.reach
-    low, length = geometry.low, x.shape[-2]
-    high = padded_length - length - low
-    if is_integer(high) and high < 0:
-        x, high = x[..., : padded_length - low, :], 0
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(low, high), (0, 0)])
+    high = (out_length - 1) * window.stride + geometry.reach - x.shape[-2] - geometry.low
+    # Unlike jnp.pad, it also cuts.
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0)] * (x.ndim - 2) + [(geometry.low, high, 0), (0, 0, 0)])
 
 
 def take(

@@ -53,6 +53,26 @@ def test_adaptive_pooling_of_an_unknown_length() -> None:
     assert layer.output_shape((None, 4)) == (3, 4) and layer.window() is None
 
 
+def test_adaptive_pooling_of_a_symbolic_length_is_refused() -> None:
+    layer, shape = jl.AdaptiveMaxPooling1D(3), jax.export.symbolic_shape("2, t, 4")
+    message = "^the length of x must be a number for adaptive pooling, got the symbolic length t$"
+    for options in ({}, {"lengths": jnp.array([4, 9])}):
+        with pytest.raises(ValueError, match=message):
+            apply = layer.apply_ragged if options else layer.apply
+            jax.eval_shape(lambda x, apply=apply, o=options: apply({}, {}, x, **o), jax.ShapeDtypeStruct(shape, "f4"))
+
+
+@pytest.mark.parametrize("layer", [jl.MaxPooling1D(2), jl.AveragePooling1D(3, stride=5)], ids=str)
+def test_pooling_of_sequences_in_a_symbolic_length(layer: Any) -> None:
+    def pool(x: Any, lengths: Any) -> Any:
+        return layer.apply_ragged({}, {}, x, lengths=lengths)[0]
+
+    shape, x = jax.export.symbolic_shape("2, t, 4", constraints=["t >= 5"]), np.float32(drawn((13, 4), 2))
+    lengths = np.array([13, 4], np.int32)
+    exported = jax.export.export(jax.jit(pool))(jax.ShapeDtypeStruct(shape, x.dtype), lengths)
+    assert deviation(exported.call(x, lengths)[0], np.asarray(pool(x, lengths)[0])) < 1e-6
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_masked_average_equals_the_reference(keepdims: bool) -> None:
     x, mask = drawn(((6, 4), (6,)))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...geometry import check_positive
+from ...geometry import check_positive, is_symbolic
 from ...ragged.windows import take
 from ..base import Layer, sequence_shape
 from ..ragged import unsupported_lengths
@@ -29,9 +29,15 @@ def window_indices(length: int, output_size: int) -> tuple[Array, Array]:
     >>> window_indices(8, 3)[1].sum(axis=1).tolist()
     [3, 4, 3]
     """
+    _check_length(length)
     first, end = _bounds(np.arange(output_size), length, output_size)
     at = first[:, None] + np.arange((end - first).max())
     return np.minimum(at, end[:, None] - 1).astype(np.int32), at < end[:, None]
+
+
+def _check_length(length: Any) -> None:
+    if is_symbolic(length):
+        raise ValueError(f"the length of x must be a number for adaptive pooling, got the symbolic length {length}")
 
 
 def _bounds(index: Any, length: Any, output_size: int) -> tuple[Any, Any]:
@@ -55,6 +61,7 @@ class _AdaptivePooling(Layer):
     def _jax_sequences(self, params: Params, x: Any, sequences: Any) -> tuple[Any, Any]:
         if sequences.packed:
             raise unsupported_lengths(self, "packed segments shorter than output_size would grow into their neighbours")
+        _check_length(x.shape[1])
         first, end = _bounds(jnp.arange(self.output_size), sequences.counts, self.output_size)
         # At least the size of the longest window.
         size = x.shape[1] // self.output_size + 2
