@@ -350,8 +350,9 @@ def judge(options: argparse.Namespace) -> None:
 
 def _summary(ratios: dict[int, float]) -> str:
     values = np.array(list(ratios.values()))
-    mean, decile = np.exp(np.log(values).mean()), np.quantile(values, 0.9)
-    return f"{mean:.3f} (mean of {len(values)}), nine in ten {decile:.2f}, {values.min():.2f} to {values.max():.2f}"
+    mean, percentile_90 = np.exp(np.log(values).mean()), np.quantile(values, 0.9)
+    spread = f"90th percentile {percentile_90:.2f}, {values.min():.2f} to {values.max():.2f}"
+    return f"{mean:.3f} (mean of {len(values)}), {spread}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

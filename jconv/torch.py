@@ -21,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 CONVOLUTION = {"weight": "kernel", "bias": "bias"}
 NORMALIZATION = {"weight": "gamma", "bias": "beta"}
 STATISTICS = {"running_mean": "moving_mean", "running_var": "moving_variance"}
-# Counts the batches of training; PyTorch reads a state dict without it.
+# Counts the batches of training; PyTorch also loads a state dict without it.
 IGNORED = "num_batches_tracked"
 WEIGHT_NORM = {"weight_g", "weight_v", "parametrizations"}
 
@@ -165,7 +165,7 @@ def _import_safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError:
-        raise ImportError('this needs safetensors, of the extra safetensors: pip install "safetensors>=0.8"') from None
+        raise ImportError('this needs safetensors: pip install "safetensors>=0.8"') from None
     return safetensors
 
 
@@ -192,7 +192,7 @@ def _check_name(key: str, name: str, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{key} of shape {shape} belongs to a weight normalization; remove it before saving")
     known = [*CONVOLUTION, *STATISTICS, IGNORED]
     if name not in known:
-        raise ValueError(f"{key} of shape {shape} is not converted; the arrays are {', '.join(known)}")
+        raise ValueError(f"{key} of shape {shape} is not supported; the supported names are {', '.join(known)}")
 
 
 def _check_shapes(layer: str, arrays: Arrays) -> None:

@@ -184,7 +184,7 @@ INVALID = {
     "no weight": ({"a.b.bias": np.zeros(8)}, r"a\.b\.weight is missing; a\.b\.bias has shape \(8,\)"),
     "lstm": (
         {"a.weight_ih_l0": W[0]},
-        r"a\.weight_ih_l0 of shape \(4, 5\) is not converted; the arrays are weight, ",
+        r"a\.weight_ih_l0 of shape \(4, 5\) is not supported; the supported names are weight, ",
     ),
     "norm": (
         {"a.bias": np.zeros(8), "a.weight_g": W},
@@ -235,7 +235,7 @@ def test_params_without_a_pytorch_equivalent_raise() -> None:
 
 def test_missing_safetensors_package_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    words = r'^this needs safetensors, of the extra safetensors: pip install "safetensors>=0\.8"$'
+    words = r'^this needs safetensors: pip install "safetensors>=0\.8"$'
     with pytest.raises(ImportError, match=words):
         jconv.torch.save_safetensors(tmp_path / "model.safetensors", {"kernel": W})
     with pytest.raises(ImportError, match=words):

@@ -66,8 +66,8 @@ class TrainedModel(NamedTuple):
     """A trained network with its params and state for `network.apply`, and a row for each epoch.
 
     All arrays are NumPy arrays, so the model can be pickled. If the plan has several `members`, the arrays of `params`
-    and `state` have a leading axis. `scaling` is the mean and deviation by which `predict` standardizes each channel,
-    `described` has everything else that `predict` needs.
+    and `state` have a leading axis. `scaling` is the mean and standard deviation by which `predict` standardizes each
+    channel, `described` has everything else that `predict` needs.
     """
 
     network: Model

@@ -1,4 +1,4 @@
-"""B-splines of uniform knots, as in MMSplice. This module imports only NumPy, for Pythons without jconv."""
+"""B-splines of uniform knots, as in MMSplice. This module imports only NumPy, for Python environments without jconv."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def spline_basis(length: int, count: int, degree: int) -> np.ndarray[Any, Any]:
-    """The values (length, count) of `count` B-splines at the positions 0 to `length - 1`, which they cover.
+    """The values (length, count) of `count` B-splines at the positions 0 to `length - 1`, where their sum is 1.
 
     >>> spline_basis(5, 6, 3).sum(axis=1).round(6).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0]

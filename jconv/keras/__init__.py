@@ -1,6 +1,6 @@
 """Read and write Keras models without Keras.
 
-The names of training are imported at their first use: they need optax, and loading a model does not.
+`Training` and `load_training` are imported at their first use: they need optax, and loading a model does not.
 """
 
 from importlib import import_module

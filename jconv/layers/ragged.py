@@ -45,8 +45,8 @@ def not_none(sequences: Any) -> list[Sequences]:
 def prepare_samplewise(layer: Any, x: Any, sequences: Any) -> tuple[Any, Sequences]:
     """For a layer that works sample by sample: the inputs with zeros in the padding, and the output's `Sequences`.
 
-    Raises `ValueError` for other layers. A layer works sample by sample if its receptive field is one sample and it
-    keeps an unknown length.
+    Raises `ValueError` for other layers. A layer works sample by sample if its receptive field is one sample and its
+    output has an unknown length whenever its input has.
     """
     several = isinstance(x, tuple)
     pairs = list(zip(x, sequences, strict=True)) if several else [(x, sequences)]
@@ -97,14 +97,14 @@ def sequence_max(x: jax.Array, sequences: Sequences) -> jax.Array:
     [[[3.0]]]
     """
     fixed = jax.lax.stop_gradient(sequences.replace_padding(x, -jnp.inf))
-    any_there = append_axes(sequences.counts > 0, x)
+    nonempty = append_axes(sequences.counts > 0, x)
     packed = sequences.packed
     largest = _reduce_segments(jax.ops.segment_max, fixed, sequences) if packed else fixed.max(1, keepdims=True)
-    largest = jnp.where(any_there, largest, 0)
+    largest = jnp.where(nonempty, largest, 0)
     # NaN is not equal to itself, so it is propagated explicitly.
     hits = sequences.replace_padding(fixed == largest)
     ties = jnp.where(jnp.isnan(largest), jnp.nan, jnp.maximum(sequence_sum(hits.astype(x.dtype), sequences), 1))
-    return jnp.where(any_there, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)
+    return jnp.where(nonempty, sequence_sum(jnp.where(hits, x, 0), sequences) / ties, 0)
 
 
 def sample_count(sequences: Sequences, like: jax.Array) -> jax.Array:

@@ -129,7 +129,7 @@ class Cropping1D(_TwoEnds):
     def stream_init(self, params: Params, state: State, x: Any, options: StreamOptions) -> Any:
         """A buffer of `high` samples."""
         sequence_shape(self, x.shape[1:])
-        # A shift buffer keeps the samples in temporal order; they are read here, not windows.
+        # `stream_step` reads the samples in temporal order, in which only a shift buffer keeps them.
         return init_buffer(self._stream_window, x.shape[:-2], x.shape[-1], x.dtype, options._replace(form="shifted"))
 
     def stream_step(

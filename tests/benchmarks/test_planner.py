@@ -127,8 +127,8 @@ def test_choices_are_judged(tmp_path, monkeypatch, capsys):
         write(tmp_path / name, rows)
     assert command.main(["judge", str(tmp_path / "first.csv"), str(tmp_path / "again.csv")]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
-    assert lines[0].startswith("auto: chosen / fastest 1.000 (mean of 3), nine in ten 1.00")
-    assert lines[1].startswith("fastest: chosen / fastest 1.500 (mean of 3), nine in ten 1.50")
+    assert lines[0].startswith("auto: chosen / fastest 1.000 (mean of 3), 90th percentile 1.00")
+    assert lines[1].startswith("fastest: chosen / fastest 1.500 (mean of 3), 90th percentile 1.50")
     assert all("lax / chosen 2.000" in line for line in lines)
 
 

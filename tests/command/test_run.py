@@ -81,7 +81,7 @@ def test_outputs_may_have_the_names_of_numpys_arguments(tmp_path: Path) -> None:
 
 def test_a_bfloat16_output_is_written_as_float32(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", RNG.standard_normal((2, 12, 3)))
-    assert run(command_models.half(tmp_path), tmp_path, y="y.npz") == 0
+    assert run(command_models.bfloat16(tmp_path), tmp_path, y="y.npz") == 0
     with np.load(tmp_path / "y.npz") as y:
         assert y["conv"].dtype == np.float32 and y["conv"].shape == (2, 10, 4)
 

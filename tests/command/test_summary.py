@@ -158,7 +158,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
 
 
 def test_a_length_for_a_model_of_fixed_length_is_refused(tmp_path: Path, capsys: Any) -> None:
-    path = command_models.half(tmp_path)
+    path = command_models.bfloat16(tmp_path)
     assert main(["summary", str(path), "--length", "7"]) == 2
     assert capsys.readouterr().err == ("jconv: --length 7: the model has no unknown length; its inputs are x (12, 3)\n")
 

@@ -137,7 +137,7 @@ def test_the_report_has_the_worst_nodes(tmp_path: Path, capsys: Any, monkeypatch
 
 
 def test_the_bound_of_a_bfloat16_layer_is_larger(tmp_path: Path, capsys: Any) -> None:
-    assert main(["verify", str(command_models.half(tmp_path)), "--no-keras", "--json"]) == 0
+    assert main(["verify", str(command_models.bfloat16(tmp_path)), "--no-keras", "--json"]) == 0
     data = data_of(capsys)
     (conv, *_) = data["nodes"]
     assert conv["float32"]["bound"] == data["network"]["float32"]["bound"] == 2e-2

@@ -35,7 +35,7 @@ def residual() -> Model:
 
 
 @pytest.fixture(scope="module")
-def drawn() -> Any:
+def initialized() -> Any:
     model = residual()
     params, state = model.init(jax.random.key(0))
     return model, params, state, jax.random.normal(jax.random.key(1), (8, 50, 4))
@@ -45,8 +45,8 @@ def primitives(function: Any, *arguments: Any) -> list[str]:
     return [equation.primitive.name for equation in jax.make_jaxpr(function)(*arguments).eqns]
 
 
-def test_a_sum_is_not_fused_with_all_previous_sums(drawn: Any) -> None:
-    model, *arrays = drawn
+def test_a_sum_is_not_fused_with_all_previous_sums(initialized: Any) -> None:
+    model, *arrays = initialized
 
     def most_arrays(program: Any) -> int:
         """The largest number of arrays with a batch axis that one fused loop reads."""
@@ -61,8 +61,8 @@ def test_a_sum_is_not_fused_with_all_previous_sums(drawn: Any) -> None:
     assert most_arrays(before) >= BLOCKS
 
 
-def test_only_cut_values_are_materialized(drawn: Any) -> None:
-    model, *arrays = drawn
+def test_only_values_read_in_parts_are_materialized(initialized: Any) -> None:
+    model, *arrays = initialized
     assert primitives(lambda *a: model.apply(*a)[0], *arrays).count("materialize") == BLOCKS
     lengths = jnp.full(8, 45)
     assert primitives(lambda *a: model.apply(*a, lengths=lengths)[0][0], *arrays).count("materialize") == BLOCKS
@@ -72,23 +72,23 @@ def test_only_cut_values_are_materialized(drawn: Any) -> None:
 
 
 @pytest.mark.slow
-def test_materialize_changes_no_value_or_derivative(drawn: Any) -> None:
-    model, params, state, x = drawn
+def test_materialize_changes_no_value_or_derivative(initialized: Any) -> None:
+    model, params, state, x = initialized
 
     def loss(params: Any, x: Any) -> Any:
         return jnp.sin(model.apply(params, state, x)[0]).sum()
 
-    def found() -> Any:
+    def results() -> Any:
         grads = jax.jit(jax.value_and_grad(lambda *a: loss(*a), argnums=(0, 1)))(params, x)
         tangent = jax.jit(lambda *a: jax.jvp(loss, a, a)[1])(params, x)
         hessian = jax.jit(lambda *a: jax.jvp(jax.grad(loss, 1), a, a)[1])(params, x)
         each = jax.jit(jax.vmap(lambda row: loss(params, row[None])))(x)
         return jax.tree.leaves((grads, tangent, hessian, each, model.apply(params, state, x)))
 
-    own = found()
+    own = results()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("jconv.model.graph.materialize", lambda x: x)
-        expected = found()
+        expected = results()
     for a, b in zip(own, expected, strict=True):
         assert np.abs(a - b).max() <= 1e-5 * np.abs(b).max()
     assert np.abs(model.apply(params, state, x)[0] - model.reference(params, state, x)).max() < 1e-5
@@ -96,8 +96,8 @@ def test_materialize_changes_no_value_or_derivative(drawn: Any) -> None:
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-def test_materialized_values_on_several_devices(drawn: Any, kind: AxisType) -> None:
-    model, params, state, x = drawn
+def test_materialized_values_on_several_devices(initialized: Any, kind: AxisType) -> None:
+    model, params, state, x = initialized
     mesh = jax.make_mesh((8,), ("a",), (kind,))
     expected = model.reference(params, state, x)
     for spec in (P("a"), P()):
@@ -125,7 +125,7 @@ def test_materialize_preserves_the_bits_of_any_dtype(dtype: str) -> None:
     assert np.asarray(materialize(x)).tobytes() == np.asarray(x).tobytes()
 
 
-def test_a_model_is_exported_for_several_platforms(drawn: Any) -> None:
-    model, params, state, x = drawn
+def test_a_model_is_exported_for_several_platforms(initialized: Any) -> None:
+    model, params, state, x = initialized
     exported = jax.export.export(jax.jit(lambda x: model.apply(params, state, x)[0]), platforms=["cpu", "cuda"])(x)
     assert np.abs(exported.call(x) - model.reference(params, state, x)).max() < 1e-5

@@ -48,11 +48,11 @@ def halving(folder: Path) -> Path:
     return save(keras.Model(x, kl.Concatenate(name="join")([x, kl.UpSampling1D(4)(y)])), folder / "halving.keras")
 
 
-def half(folder: Path) -> Path:
+def bfloat16(folder: Path) -> Path:
     """A layer that computes in bfloat16."""
     x = keras.Input((12, 3), name="x")
     y = kl.Conv1D(4, 3, dtype="mixed_bfloat16", name="conv")(x)
-    return save(keras.Model(x, y), folder / "half.keras")
+    return save(keras.Model(x, y), folder / "bfloat16.keras")
 
 
 def causal(folder: Path) -> Path:

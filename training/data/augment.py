@@ -25,7 +25,7 @@ COSINES = 4
 
 
 def jitter(key: jax.Array, x: jax.Array, strength: float, lengths: Any = None) -> jax.Array:
-    """Add normal noise of deviation `strength` to each sample.
+    """Add normal noise of standard deviation `strength` to each sample.
 
     >>> x = jnp.zeros((1, 4000, 1))
     >>> round(float(jitter(jax.random.key(0), x, 0.5).std()), 1)
@@ -35,7 +35,7 @@ def jitter(key: jax.Array, x: jax.Array, strength: float, lengths: Any = None) -
 
 
 def scaling(key: jax.Array, x: jax.Array, strength: float, lengths: Any = None) -> jax.Array:
-    """Multiply each channel of each series by a normal number of mean 1 and deviation `strength`.
+    """Multiply each channel of each series by a normal factor of mean 1 and standard deviation `strength`.
 
     >>> x = jnp.ones((4000, 3, 1))
     >>> y = scaling(jax.random.key(0), x, 0.2)
@@ -62,10 +62,11 @@ def slice_times(key: jax.Array, x: jax.Array, share: float, lengths: Any = None)
 
 
 def warp_times(key: jax.Array, x: jax.Array, strength: float, lengths: Any = None) -> jax.Array:
-    """The times of a series whose speed varies: the logarithm of the speed is a smooth curve of deviation `strength`.
+    """The times of a series whose speed varies.
 
-    The first and the last sample keep their places, and all samples their order. The curve is a sum of four cosines
-    with normal factors, where Um et al. use a spline through normal knots, in which time may run backwards.
+    The logarithm of the speed is a smooth curve of standard deviation `strength`. The first and the last sample keep
+    their places, and all samples their order. The curve is a sum of four cosines with normal factors, where Um et al.
+    use a spline through normal knots, in which time may run backwards.
 
     >>> times = warp_times(jax.random.key(0), jnp.zeros((1, 9, 1)), 0.5)[0]
     >>> bool((jnp.diff(times) > 0).all()), float(times[0]), round(float(times[-1]), 4)

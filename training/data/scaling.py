@@ -1,4 +1,4 @@
-"""Standardization of series: by mean and deviation of the training set, or of each series."""
+"""Standardization of series: by mean and standard deviation of the training set, or of each series."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .datasets import Dataset, sample_mask
 
 
 def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
-    """Standardize each channel by the mean and deviation of the training set, which are also returned, (channels,).
+    """Standardize each channel by the training set's mean and standard deviation, also returned, (channels,).
 
     Raises `UserError` as `moments` does.
 
@@ -28,7 +28,7 @@ def standardize(data: Dataset) -> tuple[Dataset, Array, Array]:
 
 
 def moments(name: str, values: Array, what: str) -> tuple[Array, Array]:
-    """The mean and deviation of each channel of values (n, channels).
+    """The mean and standard deviation of each channel of values (n, channels).
 
     Raises `UserError`, which names the data and `what`, for values whose squares are too large or too small for floats.
     """

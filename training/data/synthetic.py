@@ -16,9 +16,9 @@ def cbf(rng: np.random.Generator, count: int) -> DataPart:
     """Series (count, 128, 1) of the classes cylinder, bell and funnel, as in the archive's CBF, evenly distributed.
 
     Let a be an integer from 16 to 32, b - a an integer from 32 to 96, and h and each e(t) standard normal. The sample
-    at t = 1 to 128 is e(t) plus, for a <= t <= b, 6 + h times 1 (cylinder), (t - a) / (b - a) (bell) or
-    (b - t) / (b - a) (funnel). Each series is then standardized to mean 0 and deviation 1. (Saito, Local Feature
-    Extraction and Its Applications Using a Library of Bases, Yale 1994.)
+    at t = 1 to 128 is e(t) plus, for a <= t <= b, (6 + h) times 1 (cylinder), (t - a) / (b - a) (bell) or
+    (b - t) / (b - a) (funnel). Each series is then standardized to mean 0 and standard deviation 1. (Saito, Local
+    Feature Extraction and Its Applications Using a Library of Bases, Yale 1994.)
 
     >>> part = cbf(np.random.default_rng(0), 30)
     >>> part.x.shape, part.labels.count("bell")
@@ -40,7 +40,7 @@ def bursts(rng: np.random.Generator, count: int) -> DataPart:
     """Series (count, 128, 1) of noise with bursts of slow and fast oscillation; each sample has a class.
 
     Each half of a series has one burst of 24 to 48 samples, slow or fast: a sine of period 16 or 5 with a random phase
-    and an amplitude from 1 to 2. All samples have normal noise of deviation 0.3.
+    and an amplitude from 1 to 2. All samples have normal noise of standard deviation 0.3.
 
     >>> part = bursts(np.random.default_rng(0), 4)
     >>> part.x.shape, part.sample_labels.shape, part.labels

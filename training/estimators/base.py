@@ -17,8 +17,8 @@ from ..data.datasets import Dataset, Series, check_varies
 from ..errors import UserError
 from .series import class_numbers, read_series, target_values
 
-# Seeds are 32-bit numbers in JAX.
-SEEDS = 2**31 - 1
+# Seeds are below this limit, which fits JAX's 32-bit integers.
+SEED_LIMIT = 2**31 - 1
 
 
 class SeriesEstimator(BaseEstimator):
@@ -56,7 +56,7 @@ class SeriesEstimator(BaseEstimator):
 
 
 class NetworkEstimator(SeriesEstimator):
-    """Base class: the parameters, and `models_`, an `api.TrainedModel` for each member of the ensemble.
+    """Base class: the parameters, and `models_`, an `api.TrainedModel` for each model of the ensemble.
 
     A subclass names a network of `training.networks` and the usual size of an ensemble of it.
     """
@@ -105,13 +105,14 @@ class NetworkEstimator(SeriesEstimator):
         task, plan = self._task(data), self._plan(len(series.x))
         size = self.usual_ensemble_size if self.ensemble_size is None else self.ensemble_size
         check_whole("ensemble_size", size)
-        seeds = check_random_state(self.random_state).randint(SEEDS, size=size)
-        # One after the other: on a CPU vmapped convolutions are slower, and all members share one compiled epoch.
+        seeds = check_random_state(self.random_state).randint(SEED_LIMIT, size=size)
+        # The models are trained one after the other. vmap would need more memory and not be faster on a CPU, and they
+        # share one compiled epoch.
         self.models_ = [api.train(task, plan._replace(seed=int(seed))) for seed in seeds]
         return self
 
     def predict_series(self, series: Series) -> Array:
-        """The mean of the predictions of the ensemble's members: probabilities (n, classes), or values (n,)."""
+        """The mean of the predictions of the ensemble's models: probabilities (n, classes), or values (n,)."""
         each = [api.predict(model, series.x, series.lengths) for model in self.models_]
         return np.mean(each, axis=0, dtype=np.float64)
 

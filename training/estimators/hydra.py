@@ -14,7 +14,7 @@ from ..arrays import Array
 from ..data.datasets import Series
 from ..errors import UserError
 from . import hydra_features
-from .base import SEEDS, SeriesEstimator, check_whole
+from .base import SEED_LIMIT, SeriesEstimator, check_whole
 from .hydra_ridge import scaled, softmax_of_scores, sparse_scaling
 from .series import class_numbers, read_series
 
@@ -167,7 +167,7 @@ def draw(estimator: HydraTransformer | HydraClassifier, series: Series) -> hydra
 
 
 def _seed(estimator: HydraTransformer | HydraClassifier) -> int:
-    return int(check_random_state(estimator.random_state).randint(SEEDS))
+    return int(check_random_state(estimator.random_state).randint(SEED_LIMIT))
 
 
 def _multirocket(estimator: HydraClassifier, series: Series) -> Any:

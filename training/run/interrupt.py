@@ -2,7 +2,7 @@
 
 An exception during a compiled call would lose the arrays that were donated to it, and with them the run. Python runs a
 signal handler only after such a call, which may take minutes. A thread therefore receives the signals: it prints a
-message at the first one, and ends the process at the second Ctrl-C.
+message at the first one, and ends the process at a Ctrl-C after that.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def handling_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
 def catching_signals() -> Iterator[Callable[[], signal.Signals | None]]:
     """Within the block the yielded function returns the first Ctrl-C or SIGTERM, None before it.
 
-    A second Ctrl-C ends the process immediately with exit code 130. Outside the main thread nothing changes.
+    A Ctrl-C after the first signal ends the process immediately with exit code 130. Outside the main thread nothing
+    changes.
 
     >>> with catching_signals() as interrupted:
     ...     signal.raise_signal(signal.SIGINT)

@@ -105,7 +105,7 @@ def _facts(config: dict[str, Any], task: Task) -> dict[str, str]:
         )
     shown = zip(config["channel_mean"][:8], config["channel_deviation"][:8], strict=True)
     scaling = ", ".join(f"{mean:.4g} and {deviation:.4g}" for mean, deviation in shown)
-    facts["channel mean and deviation"] = scaling + (", …" if channels > 8 else "")
+    facts["channel mean and standard deviation"] = scaling + (", …" if channels > 8 else "")
     return facts
 
 

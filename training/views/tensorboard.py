@@ -22,14 +22,14 @@ def opened(folder: Path, score_name: str, done: int, has_validation: bool = Fals
     """Within the block, the yielded function writes the row of an epoch.
 
     Training, test and, if there is one, validation are separate runs in subfolders, so that TensorBoard shows their
-    curves in one picture. Events that a killed process wrote after the first `done` epochs are discarded. A failure is
+    curves in one chart. Events that a killed process wrote after the first `done` epochs are discarded. A failure is
     printed once, and training continues without event files.
     """
     with ExitStack() as stack:
         try:
             write: Callable[[Row], None] | None = _writer(folder, score_name, done, has_validation, stack)
         except OSError as error:
-            write = _given_up(error)
+            write = _report_failure(error)
 
         def show(row: Row) -> None:
             nonlocal write
@@ -37,7 +37,7 @@ def opened(folder: Path, score_name: str, done: int, has_validation: bool = Fals
                 if write is not None:
                     write(row)
             except OSError as error:
-                write = _given_up(error)
+                write = _report_failure(error)
 
         yield show
 
@@ -55,8 +55,8 @@ def _writer(folder: Path, score_name: str, done: int, has_validation: bool, stac
         files[part] = event_file_writer.EventsWriter(str(folder / part / "events"))
         stack.callback(_close, files[part])
         if done:
-            begun = protos.SessionLog(status=protos.SessionLog.START)
-            files[part].write_event(protos.Event(wall_time=time.time(), step=done + 1, session_log=begun))
+            start = protos.SessionLog(status=protos.SessionLog.START)
+            files[part].write_event(protos.Event(wall_time=time.time(), step=done + 1, session_log=start))
 
     def write(row: Row) -> None:
         found = {
@@ -76,7 +76,7 @@ def _writer(folder: Path, score_name: str, done: int, has_validation: bool, stac
     return write
 
 
-def _given_up(error: OSError) -> None:
+def _report_failure(error: OSError) -> None:
     tell(f"no more events for TensorBoard: {error.strerror or error}; training continues")
 
 
@@ -84,4 +84,4 @@ def _close(file: Any) -> None:
     try:
         file.close()
     except OSError as error:
-        _given_up(error)
+        _report_failure(error)

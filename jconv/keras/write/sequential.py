@@ -1,4 +1,4 @@
-"""A Functional config of a chain of layers as a Sequential config, whose arrays are in other folders."""
+"""Converts the Functional config of a chain of layers to a Sequential config, whose arrays are in other folders."""
 
 from __future__ import annotations
 

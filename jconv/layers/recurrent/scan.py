@@ -49,7 +49,7 @@ def scan(
         step: takes the inputs of one step and the states, and returns new states of the same shapes and dtypes.
         xs: a pytree of arrays (time, ...).
         states: the initial states.
-        mask: booleans (time, batch), or None.
+        mask: booleans (time, batch), false for masked steps, or None.
         options: the options of the scan.
         resets: booleans (time, batch), or None. Before a step where they are true, the states are set to the initial
             states.
@@ -67,22 +67,23 @@ def scan(
 
     start = states
 
-    def body(states: States, now: Any) -> tuple[States, Any]:
-        x, counts, begins = now
-        if begins is not None:
+    def body(states: States, inputs: Any) -> tuple[States, Any]:
+        x, is_unmasked, is_reset = inputs
+        if is_reset is not None:
             pairs = zip(start, states, strict=True)
-            states = tuple(jnp.where(append_axes(begins, old), first, old) for first, old in pairs)
+            states = tuple(jnp.where(append_axes(is_reset, old), first, old) for first, old in pairs)
         after = step(x, states)
-        if counts is not None:
-            after = tuple(jnp.where(append_axes(counts, new), new, old) for new, old in zip(after, states, strict=True))
+        if is_unmasked is not None:
+            pairs = zip(after, states, strict=True)
+            after = tuple(jnp.where(append_axes(is_unmasked, new), new, old) for new, old in pairs)
         return after, after[0] if options.return_sequences else None
 
     states, outputs = jax.lax.scan(body, states, (xs, mask, resets), reverse=options.go_backwards)
-    shown = _output_mask(mask, options)
+    output_mask = _output_mask(mask, options)
     if not options.return_sequences:
         last = 0 if options.go_backwards else -1
-        return states[0] if shown is None else _zero_unless(shown[last], states[0]), states
-    outputs = outputs if shown is None else _zero_unless(shown, outputs)
+        return states[0] if output_mask is None else _zero_unless(output_mask[last], states[0]), states
+    outputs = outputs if output_mask is None else _zero_unless(output_mask, outputs)
     return jnp.flip(outputs, 0) if options.go_backwards else outputs, states
 
 
@@ -93,8 +94,8 @@ def _output_mask(mask: jax.Array | None, options: ScanOptions) -> jax.Array | No
     return mask if options.zero_output_for_mask else None
 
 
-def _zero_unless(shown: jax.Array, outputs: jax.Array) -> jax.Array:
-    return jnp.where(append_axes(shown, outputs), outputs, 0)
+def _zero_unless(output_mask: jax.Array, outputs: jax.Array) -> jax.Array:
+    return jnp.where(append_axes(output_mask, outputs), outputs, 0)
 
 
 def scan_numpy(
@@ -107,16 +108,16 @@ def scan_numpy(
     """`scan` in NumPy, for batch-first arrays: `x` (batch, time, ...), `mask` (batch, time) and the outputs."""
     times = range(x.shape[1])
     outputs = []
-    shown = np.zeros_like(states[0]) if options.unroll else states[0]
+    masked_output = np.zeros_like(states[0]) if options.unroll else states[0]
     for time in reversed(times) if options.go_backwards else times:
         after = step(x[:, time], states)
         output = after[0]
         if mask is not None:
-            counts = append_axes(mask[:, time], output)
+            is_unmasked = append_axes(mask[:, time], output)
             zero = options.zero_output_for_mask and not options.unroll
-            output = np.where(counts, output, 0 if zero else shown)
-            after = tuple(np.where(counts, new, old) for new, old in zip(after, states, strict=True))
+            output = np.where(is_unmasked, output, 0 if zero else masked_output)
+            after = tuple(np.where(is_unmasked, new, old) for new, old in zip(after, states, strict=True))
         states = after
-        shown = output if options.unroll else states[0]
+        masked_output = output if options.unroll else states[0]
         outputs.append(output)
     return np.stack(outputs, axis=1) if options.return_sequences else outputs[-1], states

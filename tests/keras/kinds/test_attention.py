@@ -1,4 +1,4 @@
-"""Files with single-head attention layers."""
+"""Single-head attention layers in files; configs of older versions, and invalid configs, of these and other layers."""
 
 from typing import Any
 

@@ -41,7 +41,7 @@ def _task(normalized=False, scale=1.0):
     )
 
 
-def _walk(task, plan, dtype=jnp.float32, change=None):
+def _learners(task, plan, dtype=jnp.float32, change=None):
     """The learner before and after each step of an epoch."""
     learner = init_learner(task, plan, dtype)
     learner = learner if change is None else change(learner)
@@ -61,7 +61,7 @@ def test_batches_that_are_accumulated_are_one_batch():
     task = _task()
     with jax.enable_x64(True):
         parts, single_batch = (
-            _walk(task, PLAN._replace(batch_size=size, accumulate=12 // size), jnp.float64) for size in (3, 12)
+            _learners(task, PLAN._replace(batch_size=size, accumulate=12 // size), jnp.float64) for size in (3, 12)
         )
     assert len(parts) == len(single_batch) == 3
     for a, b in zip(jax.tree.leaves(parts[-1].params), jax.tree.leaves(single_batch[-1].params), strict=True):
@@ -69,16 +69,16 @@ def test_batches_that_are_accumulated_are_one_batch():
     # A step of two batches has the mean gradient.
     x, y, kernel = task.train.x.mean(1), task.train.y, np.asarray(single_batch[0].params["dense"]["kernel"])
     index = np.asarray(batches(task, PLAN._replace(batch_size=12), jax.random.key(3))[0])[0]
-    shares = np.exp(x[index] @ kernel)
-    shares /= shares.sum(1, keepdims=True)
-    gradient = x[index].T @ (shares - np.eye(2)[y[index]]) / 12
+    probabilities = np.exp(x[index] @ kernel)
+    probabilities /= probabilities.sum(1, keepdims=True)
+    gradient = x[index].T @ (probabilities - np.eye(2)[y[index]]) / 12
     np.testing.assert_allclose(parts[1].params["dense"]["kernel"], kernel - 0.1 * 1.9 * gradient, rtol=1e-7)
 
 
 def test_batch_normalization_sees_each_batch_that_is_accumulated():
     """Moving averages are updated once per batch, in order."""
     task = _task(normalized=True)
-    parts = _walk(task, PLAN._replace(accumulate=3))
+    parts = _learners(task, PLAN._replace(accumulate=3))
     name = next(name for name, own in parts[0].state.items() if own)
     learner, examples = parts[0], loop.to_device(task.train, parts[0])
     state = learner.state
@@ -90,13 +90,13 @@ def test_batch_normalization_sees_each_batch_that_is_accumulated():
 
 def test_averages_are_the_weighted_means_of_the_steps():
     task, decay = _task(normalized=True), 0.7
-    found = _walk(task, PLAN._replace(ema=decay))
-    alone = _walk(task, PLAN)
+    found = _learners(task, PLAN._replace(ema=decay))
+    alone = _learners(task, PLAN)
     weights = decay ** np.arange(len(found) - 2, -1, -1)
     ema = optax.ema(decay)
-    slots = ema.init((alone[0].params, alone[0].state))
+    ema_state = ema.init((alone[0].params, alone[0].state))
     for learner in alone[1:]:
-        debiased, slots = ema.update((learner.params, learner.state), slots)
+        debiased, ema_state = ema.update((learner.params, learner.state), ema_state)
     averages = found[-1].average[1:]
     trees = [[(learner.params, learner.state) for learner in alone[1:]], averages, debiased]
     for *steps, own, optax_s in zip(*map(jax.tree.leaves, [*trees[0], *trees[1:]]), strict=True):
@@ -109,7 +109,7 @@ def test_averages_are_the_weighted_means_of_the_steps():
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_16_bit_floats_are_computed_and_float32_is_stored(precision):
     task = _task(normalized=True)
-    narrow, single = (_walk(task, PLAN._replace(precision=name)) for name in (precision, "float32"))
+    narrow, single = (_learners(task, PLAN._replace(precision=name)) for name in (precision, "float32"))
     arrays = [a for a in jax.tree.leaves(narrow[-1]._replace(scale=None)) if jnp.issubdtype(a.dtype, jnp.floating)]
     assert {a.dtype for a in arrays} == {np.dtype("float32")}
     examples = loop.to_device(task.train, narrow[0])
@@ -119,17 +119,17 @@ def test_16_bit_floats_are_computed_and_float32_is_stored(precision):
     kinds = [str(values[node.name].dtype) for node in task.model.nodes]
     assert kinds == [precision] * (len(kinds) - 1) + ["float32"]
     # The deviation has the size of 16-bit rounding, and is not as small as float32 rounding.
-    last = float(jnp.finfo(precision).eps)
+    eps = float(jnp.finfo(precision).eps)
     for a, b, start in zip(
         *(jax.tree.leaves(learner.params) for learner in (narrow[1], single[1], single[0])), strict=True
     ):
         step = np.abs(b - start).max()
         if step > 1e-4:
-            assert 1e-3 * last * step < np.abs(a - b).max() < 8 * last * step
+            assert 1e-3 * eps * step < np.abs(a - b).max() < 8 * eps * step
 
 
 def test_loss_scale_keeps_small_gradients_in_float16():
-    """Without the scale, the kernel's gradient would be below float16's smallest number, 6e-8."""
+    """Without the scale, the kernel's gradient would be below float16's smallest positive number, 6e-8."""
     task = _task(normalized=True, scale=1e-4)
     task = task._replace(model=sequential([layers.Conv1D(2, 3), layers.GlobalAveragePooling1D(), layers.Dense(2)]))
     task = task._replace(train=task.train._replace(x=1e-3 * task.train.x))
@@ -139,16 +139,16 @@ def test_loss_scale_keeps_small_gradients_in_float16():
         kernel = [np.asarray(learner.params["conv1d"]["kernel"]) for learner in learners]
         return np.abs(kernel[1] - kernel[0]).max()
 
-    assert largest_change(_walk(task, plan)) > 1e-3
-    assert largest_change(_walk(task, plan, change=partial(_scaled, factor=1.0))) == 0
+    assert largest_change(_learners(task, plan)) > 1e-3
+    assert largest_change(_learners(task, plan, change=partial(_scaled, factor=1.0))) == 0
 
 
 def test_a_step_that_overflows_changes_only_the_scale():
     task, plan = _task(normalized=True, scale=30.0), PLAN._replace(precision="float16", ema=0.9)
-    before, after, *_ = _walk(task, plan, change=partial(_scaled, factor=2.0**24))
+    before, after, *_ = _learners(task, plan, change=partial(_scaled, factor=2.0**24))
     assert float(after.scale.factor) == 2.0**23 and int(after.scale.good) == 0
     for a, b in zip(*(jax.tree.leaves(learner._replace(scale=None)) for learner in (before, after)), strict=True):
         np.testing.assert_array_equal(a, b)
-    good = _walk(task, plan)
+    good = _learners(task, plan)
     assert float(good[1].scale.factor) == INITIAL_FACTOR and int(good[1].scale.good) == 1
     assert (np.asarray(good[1].params["dense"]["kernel"]) != np.asarray(good[0].params["dense"]["kernel"])).any()
