@@ -179,8 +179,9 @@ def _batch(
         return bind(jnp.moveaxis(a, a_dim, ensemble_ndim), b, ensemble_ndim=ensemble_ndim), ensemble_ndim
     size = a.shape[a_dim] if a_dim is not None else b.shape[b_dim]
     on_explicit_mesh = any(is_explicitly_sharded(jax.typeof(operand)) for operand in operands)
-    if (a_dim is not None and b_dim is not None) or on_explicit_mesh:
+    if (a_dim is not None and b_dim is not None) or on_explicit_mesh or size == 0:
         # On an explicit mesh channels cannot be merged with another axis, so the operand that is not mapped is copied.
+        # Merged with an empty axis there would be no channels.
         a, b = _move_to_front(a, a_dim, size), _move_to_front(b, b_dim, size)
         return bind(a, b, ensemble_ndim=ensemble_ndim + 1), 0
     a, b = (o if dim is None else _move_to_front(o, dim, size) for o, dim in zip(operands, dims, strict=True))

@@ -299,6 +299,15 @@ def test_eval_shape_returns_shape_and_dtype() -> None:
     assert (y.shape, y.dtype) == ((5, 2, 10**8, 8), jnp.bfloat16)
 
 
+@pytest.mark.parametrize("mapped", [(0, None), (None, 0), (0, 0)])
+def test_a_mapped_axis_may_be_empty(mapped: Any) -> None:
+    shapes = [(0, *shape) if dim == 0 else shape for shape, dim in zip([(3, 4, 6), (2, 8, 4)], mapped, strict=True)]
+    kernel, x = (np.ones(shape, np.float32) for shape in shapes)
+    y, pull = jax.vjp(jax.vmap(lambda k, x: jconv.conv1d({"kernel": k}, x), mapped), kernel, x)
+    assert y.shape == (0, 2, 6, 6)
+    assert [bar.shape for bar in pull(y)] == shapes
+
+
 def test_donated_buffers_are_reused() -> None:
     g = Geometry(length=8, kernel_size=3, low=1, high=1)
     step = jax.jit(lambda x, k: x + bilinear.forward(x, k, g), donate_argnums=0)
