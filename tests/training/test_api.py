@@ -91,3 +91,20 @@ def test_a_test_set_without_labels_raises():
 def test_from_arrays_accepts_channels_first_arrays():
     x = np.random.default_rng(0).standard_normal((4, 2, 9))
     assert api.from_arrays(x, [0, 1, 0, 1], channels_first=True).x_train.shape == (4, 9, 2)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.array(["up", "down"] * 2, object), np.array(["up", "down"] * 2, np.dtypes.StringDType())],
+    ids=["column of pandas", "text of any width"],
+)
+def test_from_arrays_accepts_arrays_of_text(labels):
+    data = api.from_arrays(np.eye(4), labels)
+    assert data.classes == ("down", "up") and data.y_train.tolist() == [1, 0, 1, 0]
+
+
+def test_from_arrays_refuses_labels_that_are_missing_and_a_list_of_unequal_series():
+    with pytest.raises(api.UserError, match="y_train must hold numbers or text, got object"):
+        api.from_arrays(np.eye(4), np.array(["up", None] * 2, object))
+    with pytest.raises(api.UserError, match=r"^data: x_train must be one array, with NaN after the end of shorter"):
+        api.from_arrays([[1.0, 2.0], [1.0]], [0, 1])

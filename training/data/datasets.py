@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import Array
-from ..errors import UserError
+from ..errors import UserError, first_line
 from . import archives, readers, synthetic, tables
-from .parts import DataPart
+from .parts import DataPart, is_number
 
 # The function that draws each set, and the sizes of its training and test part.
 SYNTHETIC = {"cbf": (synthetic.cbf, (30, 900)), "bursts": (synthetic.bursts, (60, 200))}
@@ -106,7 +106,7 @@ def from_arrays(
 
     Args:
         x_train: series (n, length) or (n, length, channels), NaN after the end of shorter ones.
-        y_train: labels (n,), text or numbers, or (n, length) with the class of each sample.
+        y_train: labels (n,), text or numbers, also a column of pandas, or (n, length) with the class of each sample.
         x_test: the series of a test set, if there is one.
         y_test: their labels.
         name: the name of the data in errors.
@@ -123,7 +123,7 @@ def from_arrays(
     arrays = {"x_train": x_train, "y_train": y_train}
     if x_test is not None:
         arrays |= {"x_test": x_test, "y_test": y_test}
-    arrays = {key: np.asarray(array) for key, array in arrays.items()}
+    arrays = {key: _array(f"{name}: {key}", values) for key, values in arrays.items()}
     data = _dataset(name, readers.parts_of(name, arrays, channels_first))
     check_varies(data)
     return data
@@ -235,6 +235,17 @@ def _read(source: str, channels_first: bool = False) -> Dataset:
     return _dataset(source, archives.load(source))
 
 
+def _array(what: str, values: Any) -> Array:
+    """Values as an array; text is an array of the kind `str`, as pandas and NumPy have others too."""
+    try:
+        found = np.asarray(values)
+    except ValueError as error:
+        words = "must be one array, with NaN after the end of shorter series"
+        raise UserError(f"{what} {words}: {first_line(error)}") from None
+    is_text = found.dtype.kind in "OT" and all(isinstance(value, str) for value in found.flat)
+    return np.array(found.tolist(), str) if is_text else found
+
+
 def _present(x: Array, y: Array, lengths: Array | None) -> Array:
     """The class numbers that occur."""
     return np.unique(y[sample_mask(x, lengths)] if y.ndim == 2 else y)
@@ -293,12 +304,9 @@ def _class_numbers(part: DataPart, labels: Sequence[str], longest: int) -> Array
 def _targets(parts: Sequence[DataPart]) -> list[Array | None]:
     """The labels of each part as numbers; None for all parts unless each series has a finite number."""
     none: list[Array | None] = [None] * len(parts)
-    if parts[0].sample_labels is not None:
+    if parts[0].sample_labels is not None or not all(is_number(label) for part in parts for label in part.labels):
         return none
-    try:
-        targets = [np.array(part.labels, np.float64) for part in parts]
-    except ValueError:
-        return none
+    targets = [np.array(part.labels, np.float64) for part in parts]
     return [*targets] if all(np.isfinite(own).all() for own in targets) else none
 
 
@@ -326,7 +334,5 @@ def _padded(x: Array, lengths: Array | None, longest: int) -> tuple[Array, Array
 
 def _sorted_labels(labels: set[str]) -> list[str]:
     """Labels by value if all are numbers, else alphabetically."""
-    try:
-        return sorted(labels, key=lambda label: (float(label), label))
-    except ValueError:
-        return sorted(labels)
+    are_numbers = all(map(is_number, labels))
+    return sorted(labels, key=lambda label: (float(label) if are_numbers else 0, label))

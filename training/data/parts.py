@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..arrays import Array
+
+NUMBER = re.compile(r"[+-]?([0-9]{1,300}\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 
 
 class DataPart(NamedTuple):
@@ -39,12 +43,17 @@ def pad_series(series: Sequence[Array], fill: float = np.nan) -> Array:
 def label_text(label: Any) -> str:
     """A label as text. Whole numbers have one form, since archives write class 1 as 1, 1.0 or 1.0e+00.
 
-    >>> label_text(1.0), label_text("1.0e+00"), label_text("1.5"), label_text("up")
-    ('1', '1', '1.5', 'up')
+    >>> label_text(1.0), label_text("1.0e+00"), label_text("1.5"), label_text("1_2")
+    ('1', '1', '1.5', '1_2')
     """
     text = str(label)
-    try:
-        number = float(text)
-    except ValueError:
+    if not is_number(text):
         return text
-    return str(int(number)) if number.is_integer() else text
+    # Exact: floats merge integers above 2 ** 53.
+    number = Decimal(text)
+    return str(int(number)) if number == number.to_integral_value() else text
+
+
+def is_number(label: str) -> bool:
+    """Whether a label is a number. Python's `float` also accepts text such as 1_2 and nan."""
+    return NUMBER.fullmatch(label) is not None

@@ -102,6 +102,26 @@ def test_labels_are_ordered_by_value_and_written_as_whole_numbers(save):
 
 
 @pytest.mark.parametrize(
+    "labels",
+    [["1_2", "12", "12"], [2**53, 2**53 + 1, 2**53 + 1], [2**63 + 1, 2**63, 2**63], ["\u0663", "3", "3"]],
+    ids=["underscore", "int64", "uint64", "other digits"],
+)
+def test_different_labels_stay_different(save, labels):
+    """Python's `float` reads each pair as one number."""
+    rows = "".join(f"{label},{i},{i * i}\n" for i, label in enumerate(labels))
+    for file in (save("a.csv", rows), save("a.npz", x_train=X, y_train=np.array(labels))):
+        data = load(file)
+        assert set(data.classes) == set(map(str, labels))
+        assert data.y_train.tolist() == [data.classes.index(str(label)) for label in labels]
+
+
+def test_classes_are_in_order_with_a_label_that_is_no_number(save):
+    """The text nan cannot be compared as a number, and the order of a set of texts differs between processes."""
+    data = load(save("a.npz", x_train=np.eye(5), y_train=np.array(["nan", "10", "9", "2", "1"])))
+    assert data.classes == ("1", "10", "2", "9", "nan") and data.targets_train is None
+
+
+@pytest.mark.parametrize(
     "labels", [[0, 1, 1], [0.0, 1.0, 1.0], ["a", "b", "b"], [b"a", b"b", b"b"], [False, True, True]]
 )
 def test_npz_labels_of_any_kind(save, labels):
