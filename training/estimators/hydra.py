@@ -15,7 +15,7 @@ from ..data.datasets import Series
 from ..errors import UserError
 from . import hydra_features
 from .base import SEED_LIMIT, SeriesEstimator, check_whole
-from .hydra_ridge import scaled, softmax_of_scores, sparse_scaling
+from .hydra_ridge import features_of, scaled, softmax_of_scores, sparse_scaling
 from .series import class_numbers, read_series
 
 # The penalties of the ridge regression, from which leave-one-out errors choose.
@@ -60,7 +60,7 @@ class HydraTransformer(TransformerMixin, SeriesEstimator):
     def transform(self, X: Any) -> Array:
         """The features (n, features), float32; X as in `fit`."""
         series = self._read(X)
-        return np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
+        return features_of(self.hydra_, series.x, series.lengths)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -112,7 +112,7 @@ class HydraClassifier(ClassifierMixin, SeriesEstimator):
         """`fit` for series that `read_series` has checked."""
         numbers = class_numbers(self, series, y)
         self.hydra_ = draw(self, series)
-        features = np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
+        features = features_of(self.hydra_, series.x, series.lengths)
         self.scaling_ = sparse_scaling(features)
         parts = [scaled(features, self.scaling_)]
         if self.multirocket:
@@ -143,7 +143,7 @@ class HydraClassifier(ClassifierMixin, SeriesEstimator):
         return softmax_of_scores(self.ridge_.decision_function(self._features(series)))
 
     def _features(self, series: Series) -> Array:
-        found = np.asarray(hydra_features.features(self.hydra_, series.x, series.lengths))
+        found = features_of(self.hydra_, series.x, series.lengths)
         parts = [scaled(found, self.scaling_)]
         if self.multirocket:
             rocket = self.multirocket_.transform(series.x.swapaxes(1, 2).astype(np.float32))

@@ -32,11 +32,27 @@ class HydraRidge(NamedTuple):
 
     def probabilities(self, x: Any, lengths: Any = None) -> Array:
         """The softmax of the ridge classifier's scores (n, classes) of series x (n, length, channels)."""
-        features = np.asarray(hydra_features.features(self.hydra, x, lengths))
+        features = features_of(self.hydra, x, lengths)
         scores = scaled(features, self.scaling) @ self.coefficients.T + self.intercept
         found = np.zeros((len(features), self.classes))
         found[:, self.numbers] = softmax_of_scores(scores[:, 0] if scores.shape[1] == 1 else scores)
         return found
+
+
+def features_of(hydra: hydra_features.Hydra, x: Array, lengths: Any = None) -> Array:
+    """Hydra's features (n, features) of series x (n, length, channels), float32.
+
+    Raises:
+        UserError: for values that are too large for float32.
+    """
+    with np.errstate(over="ignore"):
+        found = np.asarray(hydra_features.features(hydra, x, lengths))
+    bad = ~np.isfinite(found).all(1)
+    if bad.any():
+        number = int(bad.argmax())
+        largest = f"values up to {abs(x[number]).max():g}, too large for features in float32"
+        raise UserError(f"series {number + 1} has {largest}; use another unit")
+    return found
 
 
 def softmax_of_scores(scores: Array) -> Array:

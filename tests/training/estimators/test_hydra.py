@@ -172,6 +172,16 @@ def test_fitted_again_to_series_of_another_length():
     assert classifier.predict(np.eye(6)).shape == (6,)
 
 
+def test_values_that_float32_does_not_hold_are_an_error():
+    x = np.eye(8)
+    classifier = HydraClassifier(n_groups=4, random_state=0).fit(x, [0, 1] * 4)
+    x[2, 3] = 1e45
+    message = r"series 3 has values up to 1e\+45, too large for features in float32; use another unit"
+    for call in (lambda: clone(classifier).fit(x, [0, 1] * 4), lambda: classifier.predict(x)):
+        with pytest.raises(api.UserError, match=message):
+            call()
+
+
 def test_one_class_and_predict_before_fit_raise():
     with pytest.raises(ValueError, match=r"y has one class, .*; at least two classes are needed"):
         HydraClassifier().fit(np.eye(4), [1] * 4)
