@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -126,7 +127,10 @@ class NetworkEstimator(SeriesEstimator):
         size = min(max(4, examples // 10), 16) if self.batch_size is None else self.batch_size
         check_whole("epochs", self.epochs)
         check_whole("batch_size", size)
-        _check(0 < self.learning_rate < np.inf, "learning_rate", self.learning_rate, "a number above zero")
+        is_number = isinstance(self.learning_rate, Real)
+        _check(
+            is_number and 0 < self.learning_rate < np.inf, "learning_rate", self.learning_rate, "a number above zero"
+        )
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("keep", ("last", "best"))):
             value = getattr(self, name)
             _check(value in known, name, value, f"one of {', '.join(map(repr, known))}")

@@ -66,7 +66,7 @@ def class_numbers(estimator: Any, series: Series, y: Any) -> Array:
     check_classification_targets(y)
     estimator.classes_, numbers = np.unique(y, return_inverse=True)
     if len(estimator.classes_) < 2:
-        raise ValueError(f"y has one class, {estimator.classes_[0]!r}; at least two classes are needed")
+        raise ValueError(f"y has one class, {estimator.classes_.tolist()[0]!r}; at least two classes are needed")
     return numbers.astype(np.int32)
 
 
