@@ -25,6 +25,16 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but a file name that is not UTF-8 is an error: reports and messages could not be written."""
+        args = sys.argv[1:] if args is None else args
+        for text in args:
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                self.error(f"{text!r} is not text in UTF-8; rename the file")
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Print the error and exit with code 2."""
         print(f"{self.prog.rpartition('.')[2]}: {message}; --help explains the options", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-from training import __main__
+from training import __main__, compare, fit, predict, sweep
 from training.commands import names
 
 
@@ -44,3 +44,17 @@ def test_a_module_that_is_not_a_command_is_an_error(module):
 def test_a_module_that_imports_the_package_is_no_error():
     assert _run("-c", "import training.core.stopping") == (0, "", "")
     assert names.error_message(["python", "-m", "pytest", "training.loop"]) is None
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments"),
+    [(fit.main, ["--data"]), (predict.main, ["run", "--data"]), (compare.main, []), (sweep.main, ["--out"])],
+)
+def test_a_file_name_that_is_not_utf_8_is_an_error(main, arguments, capsys):
+    """Python decodes such bytes of an argument to surrogates, which cannot be printed or written to the report."""
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "caf\udce9.csv"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith(
+        r": 'caf\udce9.csv' is not text in UTF-8; rename the file" + "; --help explains the options\n"
+    )
