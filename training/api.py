@@ -158,7 +158,8 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
         channels).
 
     Raises:
-        UserError: if the number of channels differs from training.
+        UserError: if the number of channels differs from training, and for values that are missing, infinite or too
+            large.
 
     >>> data = load("gunpoint")
     >>> model = train(classification(data, "lite"), Plan(1, 25, 1e-3, seed=0, evaluate_every=1))
@@ -170,12 +171,13 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
     if x.ndim != 3 or x.shape[2] != channels:
         raise UserError(f"series must be (n, length, {channels}), got shape {x.shape}")
     lengths = None if lengths is None else np.asarray(lengths, np.int32)
-    fixed, arrays = (model.network, model.described), (model.scaling, model.params, model.state)
-    return trained.predict_in_batches(partial(_predict_batch, *fixed, *arrays), x, lengths)
+    outputs = partial(_outputs, model.network, model.described, model.params, model.state)
+    network = model.described._replace(scaling=model.scaling, params=model.params)
+    return trained.predict_in_batches(network, outputs, x, lengths)
 
 
 def _described(task: Task, members: int) -> trained.Trained:
-    """The fields of a task that `trained.predict` reads, without arrays, so that the result is hashable."""
+    """The fields of a task that `trained` reads, without arrays, so that the result is hashable."""
     none: Any = ()
     return trained.Trained(
         name=task.kind,
@@ -194,7 +196,5 @@ def _described(task: Task, members: int) -> trained.Trained:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _predict_batch(
-    network: Model, described: trained.Trained, scaling: Any, params: Tree, state: Tree, x: Any, lengths: Any
-) -> jax.Array:
-    return trained.predict(described._replace(scaling=scaling, params=params, state=state), network, x, lengths)
+def _outputs(network: Model, described: trained.Trained, params: Tree, state: Tree, x: Any, lengths: Any) -> jax.Array:
+    return trained.outputs(described._replace(params=params, state=state), network, x, lengths)

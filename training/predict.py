@@ -56,7 +56,11 @@ EXTRA = "jax.export needs flatbuffers to write a program: pip install flatbuffer
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; see `python -m training.predict --help`."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for name in ("labels", "channels", "out", "json"):
+        if options.export and getattr(options, name):
+            parser.error(f"argument --{name}: applies to predictions, not to --export")
     try:
         network = hydra_ridge.read(options.run) or trained.read(options.run)
         with jax.enable_x64(network.x64):
@@ -86,8 +90,8 @@ def predict(network: Trained | TrainedHydra, x: Array, lengths: Array | None = N
     if network.kind == "forecast":
         x, lengths = _windows(network, x, lengths), None
     model = trained.model_for(network, x.shape[1], lengths)
-    predict_batch = jax.jit(lambda x, lengths: trained.predict(network, model, x, lengths))
-    return trained.predict_in_batches(predict_batch, x, lengths)
+    outputs = jax.jit(lambda x, lengths: trained.outputs(network, model, x, lengths))
+    return trained.predict_in_batches(network, outputs, x, lengths)
 
 
 def exported(network: Trained) -> bytes:

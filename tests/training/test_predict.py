@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,41 @@ def test_ensembles_series_of_variable_length_and_export(tmp_path: Path, capsys: 
     assert f"{tmp_path / 'program'}: a program of series (any number, 32, 2)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("protocol", [[], ["--protocol", "dl4tsc"]], ids=["channels", "each series"])
+def test_series_far_from_zero_are_standardized_as_in_training(tmp_path: Path, protocol: list[str]) -> None:
+    """In float32, times in seconds since 1970 have a resolution of 128 seconds."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "far.npz"
+    np.savez(path, x_train=1.7e9 + rng.normal(size=(12, 32, 1)), y_train=np.arange(12) % 2)
+    options = parse(["--data", str(path), "--epochs", "1", "--out", str(tmp_path), *protocol])
+    data, _, task, plan = build_run(options)
+    learner = init_learner(task, plan, jnp.float32)
+    run_folder.write_json(tmp_path, run_folder.CONFIG, config(options, plan, data, task, learner))
+    run_folder.write_params(tmp_path, learner.params, learner.state)
+    output, *_ = loop.make_evaluation(task)(learner.params, learner.state, loop.to_device(task.train, learner))
+    found = predict.predict(trained.read(tmp_path), data.x_train)
+    np.testing.assert_allclose(found, jax.nn.softmax(output), atol=1e-6)
+
+
+def test_predictions_far_from_zero_keep_their_digits() -> None:
+    """A float32 near 1e9 has a resolution of 64."""
+    none: Any = ()
+    network = trained.Trained("run", "regression", "fcn", 1, (9, 1), (), none, target=(1e9, 2.0))
+    assert trained.in_units(network, np.array([[0.5], [1.0]], np.float32)).tolist() == [1e9 + 1, 1e9 + 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(1e300, "values up to 1e+300, too far from those of the training series"), (np.nan, "missing values")],
+)
+def test_values_that_float32_does_not_hold_are_an_error(tmp_path: Path, value: float, words: str) -> None:
+    data, *_ = _run(tmp_path, "regression")
+    x = data.x_test.copy()
+    x[3, 5, 1] = value
+    with pytest.raises(predict.UserError, match=re.escape(f"{tmp_path}: series 4 has {words}")):
+        predict.predict(trained.read(tmp_path), x)
+
+
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _run(tmp_path, "forecast")
     run, network = str(tmp_path), trained.read(tmp_path)
@@ -165,6 +201,15 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     run_folder.write_json(tmp_path, run_folder.CONFIG, {"model": "some.keras"})
     with pytest.raises(predict.UserError, match=r"its network is from a file; use jconv run .*"):
         trained.read(tmp_path)
+
+
+@pytest.mark.parametrize("more", [["--json"], ["--out", "a.csv"], ["--labels", "none"], ["--channels", "first"]])
+def test_options_of_predictions_do_not_apply_to_an_export(tmp_path: Path, capsys: Any, more: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        predict.main([str(tmp_path), "--export", str(tmp_path / "program"), *more])
+    assert caught.value.code == 2
+    message = f"predict: argument {more[0]}: applies to predictions, not to --export; --help explains the options"
+    assert capsys.readouterr().err == message + "\n"
 
 
 @pytest.fixture

@@ -146,14 +146,49 @@ def predict(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     Classification gives probabilities (n, classes), segmentation (n, length, classes), an ensemble their mean;
     regression gives values (n,), forecasting (n, horizon, target channels), denoising (n, length, channels).
     """
-    dtype = jax.tree.leaves(trained.params)[0].dtype
-    mean, deviation = (jnp.asarray(numbers, dtype) for numbers in trained.scaling)
+    x = standardize(trained, jnp.asarray(x, _dtype(trained)), lengths)
+    return in_units(trained, outputs(trained, model, x, lengths))
+
+
+def predict_in_batches(
+    trained: Trained, outputs: Callable[[Array, Array | None], Any], x: Array, lengths: Array | None
+) -> Array:
+    """`predict` of all series in NumPy, a batch at a time; `outputs(x, lengths)` are those of standardized series.
+
+    Series are standardized in float64, as for training: rounded to float32 first, series far from zero, as times in
+    seconds since 1970, would lose their last digits. Raises `UserError` for values that the network cannot compute
+    with.
+    """
+    parts = []
+    for at in range(0, len(x), BATCH):
+        own = None if lengths is None else lengths[at : at + BATCH]
+        batch = np.asarray(x[at : at + BATCH], np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = standardize(trained, batch, own).astype(_dtype(trained))
+        bad = ~np.isfinite(scaled).all((1, 2))
+        if bad.any():
+            number = int(bad.argmax())
+            largest = f"values up to {np.nanmax(abs(batch[number])):g}, too far from those of the training series"
+            why = "missing values" if np.isnan(scaled[number]).any() else largest
+            raise UserError(f"{trained.name}: series {at + number + 1} has {why}")
+        parts.append(in_units(trained, np.asarray(outputs(scaled, own))))
+    return np.concatenate(parts)
+
+
+def standardize(trained: Trained, x: Any, lengths: Any = None) -> Any:
+    """Series as the network takes them, in arrays of NumPy or JAX, with zeros in the padding."""
+    xp = jnp if isinstance(x, jax.Array) else np
     # The number of series may be symbolic.
-    own = (jnp.ones(x.shape[:2], bool) if lengths is None else sample_mask(x, lengths))[..., None]
-    x = jnp.where(own, jnp.asarray(x, dtype), 0)
+    inside = (xp.ones(x.shape[:2], bool) if lengths is None else sample_mask(x, lengths))[..., None]
+    x = xp.where(inside, x, 0)
     if trained.normalize_series:
-        x = normalize_samples(x, own)
-    x = jnp.where(own, (x - mean) / deviation, 0)
+        x = normalize_samples(x, inside)
+    mean, deviation = (xp.asarray(numbers, x.dtype) for numbers in trained.scaling)
+    return xp.where(inside, (x - mean) / deviation, 0)
+
+
+def outputs(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | None = None) -> jax.Array:
+    """The outputs of the network, or the combined outputs of an ensemble; probabilities if classes are learned."""
 
     def one(params: Any, state: Any) -> jax.Array:
         return variable_length.outputs(model, params, state, x, lengths)
@@ -162,18 +197,26 @@ def predict(trained: Trained, model: Model, x: jax.Array, lengths: jax.Array | N
     several = trained.members > 1
     with default_algorithm(trained.algorithm):
         y = ensemble.combine_outputs(jax.vmap(one)(*trees), bool(trained.classes)) if several else one(*trees)
+    return jax.nn.softmax(y) if trained.classes else y
+
+
+def in_units(trained: Trained, y: Any) -> Any:
+    """Outputs in the units of the data, in arrays of NumPy, then float64, or of JAX."""
     if trained.classes:
-        return jax.nn.softmax(y)
+        return y
     if trained.kind == "regression":
-        return trained.target[0] + trained.target[1] * y[:, 0]
+        return trained.target[0] + trained.target[1] * _precise(y[:, 0])
+    mean, deviation = trained.scaling
     if trained.kind == "forecast":
-        ahead = y.reshape(x.shape[0], len(trained.channels), trained.ahead).swapaxes(1, 2)
-        return ahead * deviation[jnp.array(trained.channels)] + mean[jnp.array(trained.channels)]
-    return y * deviation + mean
+        chosen = np.array(trained.channels)
+        mean, deviation = mean[chosen], deviation[chosen]
+        y = y.reshape(y.shape[0], len(chosen), trained.ahead).swapaxes(1, 2)
+    return _precise(y) * deviation + mean
 
 
-def predict_in_batches(predict: Callable[[Any, Any], Any], x: Array, lengths: Array | None) -> Array:
-    """`predict(x, lengths)` of all series, a batch at a time."""
-    batches = (slice(at, at + BATCH) for at in range(0, len(x), BATCH))
-    parts = [predict(x[batch], None if lengths is None else lengths[batch]) for batch in batches]
-    return np.concatenate([np.asarray(part) for part in parts])
+def _precise(y: Any) -> Any:
+    return y if isinstance(y, jax.Array) else y.astype(np.float64)
+
+
+def _dtype(trained: Trained) -> Any:
+    return jax.tree.leaves(trained.params)[0].dtype
