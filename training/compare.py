@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import MISTAKE, Parser, UserError
+from .errors import MISTAKE, Parser, UserError, output
 from .run import durable, run_folder
 from .run.comparison import Run, read, row, text
 
@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = [read(folder) for folder in _ended([Path(name) for name in options.runs])]
         if options.picture:
             _draw(runs, options.picture)
+        rows = [row(run) for run in runs]
+        output(run_folder.as_json({"runs": rows}) if options.json else text(rows))
     except UserError as error:
         print(f"compare: {error}", file=sys.stderr)
         return MISTAKE
-    rows = [row(run) for run in runs]
-    print(run_folder.as_json({"runs": rows}) if options.json else text(rows), end="")
     return 0
 
 

@@ -1,9 +1,10 @@
-"""Errors in the user's options and files, and messages on standard error."""
+"""Errors in the user's options and files, messages, and results on standard output."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse's, but a file name that is not UTF-8 is an error: reports and messages could not be written."""
         args = sys.argv[1:] if args is None else args
         for text in args:
@@ -59,3 +60,22 @@ def tell(message: str) -> None:
     """Print a line on standard error. A failure, as of a log file on a full disk, must not end a run and is ignored."""
     with suppress(OSError):
         print(f"fit: {message}", file=sys.stderr, flush=True)
+
+
+def say(message: str, file: Any = None) -> None:
+    """Print a message, by default on standard output. As for `tell`, a failure must not end a run and is ignored."""
+    with suppress(UserError):
+        output(f"{message}\n", file)
+
+
+def output(text: str, file: Any = None) -> None:
+    """Print results, by default on standard output. Raises `UserError` if they cannot be written."""
+    file = sys.stdout if file is None else file
+    try:
+        print(text, end="", flush=True, file=file)
+    except (OSError, UnicodeEncodeError) as error:
+        # Otherwise Python tries to write the same text again when the process ends.
+        with suppress(OSError), open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), file.fileno())
+        why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise UserError(f"standard output: cannot be written to: {why}") from None

@@ -21,7 +21,7 @@ from .commands.from_options import build_run, dtype_for
 from .core import devices, diverged, ensemble, loop, stopping
 from .core.learner import Learner, Progress, Row, init_learner
 from .core.plan import Plan, steps_per_epoch
-from .errors import MISTAKE, UserError, require, tell
+from .errors import MISTAKE, UserError, output, require, say, tell
 from .options.options import HYDRA, Options, parse
 from .proof import proof
 from .run import durable, interrupt, outcome, processes, resume, run_folder
@@ -75,7 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell("interrupted")
         return INTERRUPTED
     if options.json and processes.is_leader():
-        print(run_folder.as_json(summary), end="", flush=True)
+        try:
+            output(run_folder.as_json(summary))
+        except UserError as error:
+            tell(str(error))
+            return MISTAKE
     return code
 
 
@@ -118,9 +122,9 @@ def _begin(
         run_folder.begin(options.out, configuration)
     else:
         run_folder.check_writable(options.out)
-    print(opening, flush=True)
+    say(opening)
     if mesh is not None:
-        print(f"devices    {devices.describe(mesh)}, {plan.batch_size} examples a batch", flush=True)
+        say(f"devices    {devices.describe(mesh)}, {plan.batch_size} examples a batch")
     return task, plan, learner
 
 
@@ -164,15 +168,15 @@ def _run_in_folder(
             tracker.finish(options.out / run_folder.TRACKER, status)
         received = processes.any_signal(interrupted())
     if early:
-        print(report.early_stopping_line(plan, rows), flush=True)
-    print(outcome.closing(summary), flush=True)
+        say(report.early_stopping_line(plan, rows))
+    say(outcome.closing(summary))
     if finished.diverged:
         tell(f"{finished.diverged}; try a lower --learning-rate")
     if stopped:
         saved = "the results so far are saved; --resume continues"
-        print(f"fit: interrupted after epoch {len(rows)} of {plan.epochs}; {saved}", flush=True)
+        say(f"fit: interrupted after epoch {len(rows)} of {plan.epochs}; {saved}")
     elif received:
-        print(f"fit: {signal.Signals(received).name} arrived after the training; everything is saved", flush=True)
+        say(f"fit: {signal.Signals(received).name} arrived after the training; everything is saved")
     code = interrupt.EXIT_CODES[signal.Signals(received)] if received else DONE
     return Exit(FAILED if finished.diverged else code, summary)
 
@@ -181,7 +185,7 @@ def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[
     """Run the gradient proof, or take its result from the run to resume: the worst deviation, and whether it passed."""
     earlier = run_folder.read_json(options.out, run_folder.GRADIENTS) if options.resume else None
     if earlier and earlier.get("passed"):
-        print(f"gradients  {report.worst_line(**earlier['worst'])}, when the run began", flush=True)
+        say(f"gradients  {report.worst_line(**earlier['worst'])}, when the run began")
         return earlier["worst"], True
     # The first model of an ensemble is enough: the others differ only in the values of their params.
     one = learner if plan.members == 1 else ensemble.select_member(learner, 0)
@@ -189,7 +193,7 @@ def _prove(options: Options, task: Task, plan: Plan, learner: Learner) -> tuple[
     content = proof.as_json(proved)
     with run_folder.writable(options.out):
         run_folder.write_json(options.out, run_folder.GRADIENTS, content)
-    print(report.proof_line(proved), flush=True)
+    say(report.proof_line(proved))
     return content["worst"], content["passed"]
 
 
@@ -205,7 +209,7 @@ def _train(
         began_after = len(progress.rows)
         result = TrainingResult(progress, began_after=began_after, failed_saves=kept.failed)
         if options.resume:
-            print(f"resumed    after epoch {began_after} of {plan.epochs}", flush=True)
+            say(f"resumed    after epoch {began_after} of {plan.epochs}")
 
         def progress_at(max_epochs: int) -> Progress:
             """The newest checkpoint after at most that many epochs, else the initial state."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from .arrays import Array
 from .data import datasets
-from .errors import MISTAKE, Parser, UserError, require
+from .errors import MISTAKE, Parser, UserError, output, require
 from .estimators import hydra_ridge
 from .estimators.hydra_ridge import TrainedHydra
 from .options.options import CHANNELS
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     raise UserError(f"{network.name}: --export is for networks, and this is a ridge classifier")
                 _write(options.export, exported(network))
                 length, channels = network.shape
-                print(f"{options.export}: a program of series (any number, {length}, {channels})")
+                output(f"{options.export}: a program of series (any number, {length}, {channels})\n")
             else:
                 _predict_file(options, network)
     except UserError as error:
@@ -200,9 +200,9 @@ def _predict_file(options: argparse.Namespace, network: Trained | TrainedHydra) 
     for note in _notes(network, series):
         print(f"predict: {note}", file=sys.stderr)
     if options.json:
-        print(run_folder.as_json(as_json(network, found, series.lengths)), end="")
+        output(run_folder.as_json(as_json(network, found, series.lengths)))
     elif out is None:
-        print(table(network, found, series.lengths), end="")
+        output(table(network, found, series.lengths))
     elif out.suffix == ".npy":
         content = io.BytesIO()
         np.save(content, found)

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from .commands.from_options import build_run
+from .commands.from_options import build_run, check_hydra_options, hold_out, recorded_hydra_options
 from .data import datasets
-from .errors import MISTAKE, Parser, UserError
-from .options.options import FREE, Options, parse
+from .errors import MISTAKE, Parser, UserError, output, say
+from .options.options import FREE, HYDRA, Options, parse
 from .options.types import whole
 from .run import comparison, outcome, resume, run_folder
 from .run.child import FIT, Children, pinned_to, split_cores
@@ -66,22 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = _parser().parse_known_args(arguments)
     # This process computes nothing and leaves the memory of accelerators to the cells.
     jax.config.update("jax_platforms", "cpu")
-    report = partial(print, file=sys.stderr if options.json else sys.stdout, flush=True)
+    report = partial(say, file=sys.stderr if options.json else None)
     try:
         grid = _grid(options.grid, rest)
         cells = _cells(options.out, grid, rest)
         _check(cells)
         failed, stopped = _run(options.out, cells, options.jobs, report)
         ended = [cell.options.out for cell in cells if cell.name not in failed and _status(cell) is not None]
-        runs = [comparison.read(folder) for folder in ended]
+        runs = [comparison.row(comparison.read(folder)) for folder in ended]
+        rows, order = ranked(runs, varied=[name for name, _ in grid])
+        if options.json:
+            output(run_folder.as_json({"sorted_by": order, "runs": rows, "failed": failed}))
+        elif rows:
+            output(f"\nsorted by {order}\n{comparison.text(rows)}")
     except UserError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return MISTAKE
-    rows, order = ranked([comparison.row(run) for run in runs], varied=[name for name, _ in grid])
-    if options.json:
-        print(run_folder.as_json({"sorted_by": order, "runs": rows, "failed": failed}), end="")
-    elif rows:
-        print(f"\nsorted by {order}\n{comparison.text(rows)}", end="")
     if stopped is not None:
         print("sweep: interrupted; the same command with --resume continues", file=sys.stderr)
         return EXIT_CODES[stopped]
@@ -163,13 +163,21 @@ def _check(cells: Sequence[Cell]) -> None:
             raise UserError("--folds is several runs; --grid fold=1/5,2/5,... makes each of them a cell")
         earlier = run_folder.config_to_resume(options.out, options.resume, options.overwrite)
         try:
-            plan = build_run(options, load).plan
+            recorded = _recorded_options(options, load)
         except UserError as error:
             raise UserError(f"{cell.name}: {error}") from None
         if earlier is not None:
             # Converted like the recorded options, which are JSON.
-            now = json.loads(run_folder.as_json(recorded_options(options, plan)))
-            resume.check_options(options.out, earlier.get("options", {}), now)
+            resume.check_options(options.out, earlier.get("options", {}), json.loads(run_folder.as_json(recorded)))
+
+
+def _recorded_options(options: Options, load: Callable[[str, bool], datasets.Dataset]) -> dict[str, Any]:
+    """The options that the results of a cell depend on. Raises `UserError` for an error in its options or data."""
+    if options.model != HYDRA:
+        return recorded_options(options, build_run(options, load).plan)
+    check_hydra_options(options)
+    datasets.check_classes(hold_out(options, load(options.data, options.channels == "first"))[0])
+    return recorded_hydra_options(options)
 
 
 def _run(

@@ -58,3 +58,24 @@ def test_a_file_name_that_is_not_utf_8_is_an_error(main, arguments, capsys):
     assert capsys.readouterr().err.endswith(
         r": 'caf\udce9.csv' is not text in UTF-8; rename the file" + "; --help explains the options\n"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize(("call", "code"), [("say('a')", 0), ("output('a')", 1)])
+def test_standard_output_that_cannot_be_written_does_not_end_a_run(call, code):
+    """A log file on a full disk, a closed terminal or pipe. Results that cannot be written are an error in one line."""
+    script = f"from training.errors import *\ntry:\n {call}\nexcept UserError as error:\n raise SystemExit(error)"
+    with Path("/dev/full").open("w") as full:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    message = "standard output: cannot be written to: No space left on device\n"
+    assert (done.returncode, done.stderr) == (code, message if code else "")
+
+
+def test_commands_print_with_functions_that_survive_a_failure():
+    """`print` to standard output would raise at the first message of a run."""
+    for name in ("fit", "predict", "compare", "sweep", "commands/folds", "estimators/hydra_run"):
+        text = Path(ROOT, "training", f"{name}.py").read_text()
+        assert [line for line in text.splitlines() if " print(" in line and "file=sys.stderr" not in line] == []

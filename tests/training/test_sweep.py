@@ -268,3 +268,31 @@ def test_a_signal_is_passed_on_to_all_children(tmp_path):
         assert children.signal is signal.SIGTERM
         assert run("1", tmp_path / "d").result() is None
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_hydra_may_be_a_cell(monkeypatch, capsys):
+    """It has no epochs and no optimizer, so its cell is not built as a network's."""
+    ran = []
+
+    def run(children, command, log):
+        ran.append(command[-1])
+        log.touch()
+        return 2
+
+    monkeypatch.setattr(Children, "run", run)
+    np.savez("b.npz", x_train=np.eye(12), y_train=np.arange(12) % 2)
+    given = ["--out", "s", "--grid", "model=hydra,mlp", "--data", "b.npz"]
+    assert sweep.main(given) == 1 and ran == ["s/model=hydra", "s/model=mlp"]
+    capsys.readouterr()
+    assert sweep.main([*given, "--epochs", "2"]) == 2
+    assert capsys.readouterr().err.startswith("sweep: model=hydra: --epochs does not apply to --model hydra, which")
+
+
+def test_a_cell_of_hydra_is_resumed_with_the_same_options(capsys):
+    np.savez("b.npz", x_train=np.eye(12), y_train=np.arange(12) % 2)
+    given = ["--out", "s", "--grid", "model=hydra", "--data", "b.npz"]
+    assert fit.main(["--model", "hydra", "--data", "b.npz", "--validation", "0.2", "--out", "s/model=hydra"]) == 0
+    assert sweep.main([*given, "--validation", "0.3", "--resume"]) == 2
+    assert "was started with --validation 0.2, not --validation 0.3" in capsys.readouterr().err
+    assert sweep.main([*given, "--validation", "0.2", "--resume"]) == 0
+    assert "1/1 model=hydra: done before" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import say
 from ..options.options import Options
 from ..run import outcome, run_folder
 from ..run.outcome import Exit
@@ -33,16 +34,16 @@ def run(options: Options, run_one: Callable[..., Exit]) -> Exit:
     code = 0
     with ExitStack() as lock:
         for number in range(1, count + 1):
-            print(f"fold       {number} of {count}", flush=True)
+            say(f"fold       {number} of {count}")
             own = options._replace(folds=None, fold=f"{number}/{count}", out=folder / f"{run_folder.FOLD}{number}")
             code, result = run_one(own, partial(_begin, options, lock) if number == 1 else None)
             results.append(result)
             with run_folder.writable(folder):
                 run_folder.write_json(folder, run_folder.RESULTS, summary(str(folder), results, count))
-            print(flush=True)
+            say("")
             if code:
                 break
-    print(table(results), flush=True)
+    say(table(results))
     return Exit(code, summary(str(folder), results, count))
 
 

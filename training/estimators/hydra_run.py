@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..commands.from_options import hold_out
+from ..commands.from_options import check_hydra_options, hold_out, recorded_hydra_options
 from ..data import datasets
 from ..data.datasets import Dataset, Series
-from ..errors import UserError, tell
-from ..options.options import FREE, Options
+from ..errors import UserError, say, tell
+from ..options.options import Options
 from ..run import outcome, page, resume, run_folder
 from ..run.config import environment, fingerprint, series_counts
 from ..run.outcome import DONE, Exit
@@ -29,11 +29,6 @@ from .hydra import HydraClassifier
 from .hydra_ridge import HydraRidge
 
 PACKAGES = ("jax", "jaxlib", "numpy", "scikit-learn")
-HYDRA_OPTIONS = (
-    *("data", "channels", "model", "task", "validation", "fold", "folds", "seed"),
-    *("out", "overwrite", "resume", "json", "device", "skip_proof"),
-)
-"""The options that a run of Hydra has."""
 
 
 def run(options: Options, before: Callable[[bool, str], None] | None = None) -> Exit:
@@ -42,7 +37,7 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
     Raises `UserError` for options that do not apply, and for data that are not classes of series.
     """
     began = time.perf_counter()
-    _check_options(options)
+    check_hydra_options(options)
     with run_folder.locked(options.out):
         run_folder.check(options.out, options.overwrite or options.resume)
         data, held_out = hold_out(options, datasets.load(options.data, options.channels == "first"))
@@ -59,10 +54,10 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
         if before is not None:
             before(True, "classification")
         run_folder.begin(options.out, config)
-        print(report.data_line(data, f"{len(data.classes)} classes", held_out), flush=True)
+        say(report.data_line(data, f"{len(data.classes)} classes", held_out))
         after_start = time.perf_counter()
         model = _fit(data, options.seed)
-        print(f"model      hydra, {model.coefficients.shape[1]:,} features", flush=True)
+        say(f"model      hydra, {model.coefficients.shape[1]:,} features")
         after_fit = time.perf_counter()
         parts = _parts(data, held_out)
         results = {part: _evaluate(model, examples, data) for part, examples in parts.items()}
@@ -77,24 +72,14 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
             summary = _summary(options, results, seconds)
             run_folder.write_json(options.out, run_folder.RESULTS, summary)
             run_folder.write(options.out, run_folder.REPORT, _page(options.out, config, summary).encode())
-    print(outcome.closing(summary, has_gradients=False), flush=True)
+    say(outcome.closing(summary, has_gradients=False))
     return Exit(0, summary)
 
 
-def _check_options(options: Options) -> None:
-    given = [name for name in options.given if name.removeprefix("--").replace("-", "_") not in HYDRA_OPTIONS]
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in HYDRA_OPTIONS if name != "skip_proof")
-        raise UserError(f"{given[0]} does not apply to --model hydra, which trains no network; it has {names}")
-    if options.task not in (None, "classification"):
-        raise UserError(f"--model hydra does not support --task {options.task}; it classifies series")
-
-
 def _config(options: Options, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
-    own = [name for name in HYDRA_OPTIONS if name not in FREE]
     plain = data._replace(name="", notes=())
     return {
-        "options": {name: getattr(options, name) for name in own},
+        "options": recorded_hydra_options(options),
         "fingerprints": {"data": fingerprint(plain if held_out is None else (plain, held_out.x_test))},
         "task": "classification",
         "data": options.data,
