@@ -220,6 +220,8 @@ OPTION_MISTAKES = {
     ("--out",): "argument --out: expected one argument",
     ("--process-id", "0"): "argument --process-id: applies to one of several processes, and needs --processes N",
     ("--coordinator", "a:1"): "argument --coordinator: applies to one of several processes, and needs --processes N",
+    ("--processes", "2", "--coordinator", "here"): "argument --coordinator: must be HOST:PORT, as 10.0.0.1:4321, got "
+    "'here'",
     ("--processes", "2", "--process-id", "2"): "argument --process-id: must be less than the 2 of --processes, got 2",
 }
 

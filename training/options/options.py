@@ -20,7 +20,7 @@ from ..networks.pretrained import is_file
 from ..tasks import HORIZON, NOISE, TASKS, WINDOW
 from ..tasks.losses import LOSSES
 from .help import DESCRIPTION, EPILOG
-from .types import Interval, augmentation, channel, every, fold, not_negative, positive, share, whole
+from .types import Interval, address, augmentation, channel, every, fold, not_negative, positive, share, whole
 
 CHANNELS = ("first", "last")
 TRACKERS = ("mlflow",)
@@ -281,7 +281,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
     )
     add("--processes", type=whole(1), metavar="N", help="one run by N processes, by default with a device each")
     add("--process-id", type=whole(0), metavar="K", help="the number of this process, from 0; 0 writes the run folder")
-    add("--coordinator", metavar="HOST:PORT", help="the address of process 0, with a free port")
+    add("--coordinator", type=address, metavar="HOST:PORT", help="the address of process 0, with a free port")
     words = "dtype in which the layers compute; params stay float32; default float32"
     add("--precision", choices=PRECISIONS, help=words)
     add(

@@ -98,3 +98,11 @@ def every(text: str) -> Interval:
             f"must be a number of epochs above zero, or of seconds as in 60s, got {text!r}"
         )
     return Interval(seconds=number) if in_seconds else Interval(epochs=int(number))
+
+
+def address(text: str) -> str:
+    """The address HOST:PORT of a process."""
+    host, _, port = text.rpartition(":")
+    if not (host and port.isascii() and port.isdecimal() and 0 < int(port) < 2**16):
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, as 10.0.0.1:4321, got {text!r}")
+    return text
