@@ -64,9 +64,10 @@ def config_to_resume(folder: Path, is_resumed: bool = True, overwrite: bool = Fa
 
     Raises `UserError` if the file is not JSON, and as `check` does for a run that starts.
     """
-    if not is_resumed or not (folder / CONFIG).is_file():
-        check(folder, overwrite)
-        return None
+    with writable(folder):
+        if not is_resumed or not (folder / CONFIG).is_file():
+            check(folder, overwrite)
+            return None
     content = read_json(folder, CONFIG)
     if content is None:
         raise UserError(f"{folder / CONFIG}: cannot be read, so the run cannot be resumed; --overwrite starts again")
@@ -79,10 +80,10 @@ def locked(folder: Path) -> Iterator[None]:
 
     Folders that are created here are removed at the end if they are still empty. On Windows nothing is locked.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; --out must name a folder")
-    made = [own for own in (folder, *folder.parents) if not own.exists()]
     with writable(folder):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file; --out must name a folder")
+        made = [own for own in (folder, *folder.parents) if not own.exists()]
         handle = _acquire_lock(folder)
     try:
         yield

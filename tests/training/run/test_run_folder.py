@@ -51,6 +51,14 @@ def test_overwriting_removes_the_files_of_a_run_and_nothing_else(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text()) == {"seed": 1}
 
 
+def test_a_name_that_is_too_long_is_an_error(tmp_path):
+    """As of a cell of a sweep over many options."""
+    folder = tmp_path / ("a" * 300)
+    for use in (lambda: run_folder.config_to_resume(folder), lambda: run_folder.locked(folder).__enter__()):
+        with pytest.raises(UserError, match="cannot be written to: File name too long"):
+            use()
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError) as caught:
