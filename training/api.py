@@ -17,7 +17,7 @@ functions, and add run folders, checkpoints and the gradient proof.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -31,7 +31,10 @@ from .arrays import Array, Tree
 from .core import loop
 from .core.learner import Learner, Progress, Row, final_learner, init_learner
 from .core.loop import Diverged
+from .core.optimizers import OPTIMIZERS
 from .core.plan import Plan
+from .core.precision import PRECISIONS
+from .core.schedules import SCHEDULES
 from .data.datasets import Dataset, from_arrays, load
 from .errors import UserError
 from .run import trained
@@ -101,7 +104,7 @@ def train(
         The model with the params that the plan keeps: of the last epoch, or of the epoch with the lowest loss.
 
     Raises:
-        UserError: if a step needs more examples than there are.
+        UserError: for a plan with unknown values, and if a step needs more examples than there are.
         Diverged: if the loss is not finite or explodes.
 
     >>> task = classification(load("gunpoint"), "lite")
@@ -109,6 +112,7 @@ def train(
     >>> model.params["head.1"]["kernel"].shape
     (32, 2)
     """
+    _check(task, plan)
     examples, each = len(task.train.x), plan.batch_size * plan.accumulate
     if not 0 < each <= examples:
         raise UserError(f"batch_size {plan.batch_size} times accumulate {plan.accumulate} must be 1 to {examples}")
@@ -168,12 +172,31 @@ def predict(model: TrainedModel, x: Any, lengths: Any = None) -> Array:
     """
     x = np.asarray(x)
     channels = model.described.shape[1]
-    if x.ndim != 3 or x.shape[2] != channels:
+    if x.ndim != 3 or not len(x) or x.shape[2] != channels:
         raise UserError(f"series must be (n, length, {channels}), got shape {x.shape}")
     lengths = None if lengths is None else np.asarray(lengths, np.int32)
     outputs = partial(_outputs, model.network, model.described, model.params, model.state)
     network = model.described._replace(scaling=model.scaling, params=model.params)
     return trained.predict_in_batches(network, outputs, x, lengths)
+
+
+def _check(task: Task, plan: Plan) -> None:
+    """Raise `UserError` for values of a plan that the training loop does not know."""
+    known: dict[str, Sequence[Any]] = {
+        "optimizer": [*OPTIMIZERS],
+        "schedule": [*SCHEDULES],
+        "keep": ["last", "best"],
+        "watch": ["training", "validation"],
+        "precision": [None, *PRECISIONS],
+    }
+    for name, values in known.items():
+        if (value := getattr(plan, name)) not in values:
+            raise UserError(f"{name} must be one of {', '.join(map(repr, values))}, got {value!r}")
+    for name in ("epochs", "evaluate_every", "members", "accumulate"):
+        if (value := getattr(plan, name)) < 1:
+            raise UserError(f"{name} must be at least 1, got {value!r}")
+    if plan.watch == "validation" and task.validation is None:
+        raise UserError("watch 'validation' needs a validation set; with_validation adds one to the task")
 
 
 def _described(task: Task, members: int) -> trained.Trained:

@@ -104,7 +104,31 @@ def test_from_arrays_accepts_arrays_of_text(labels):
 
 
 def test_from_arrays_refuses_labels_that_are_missing_and_a_list_of_unequal_series():
-    with pytest.raises(api.UserError, match="y_train must hold numbers or text, got object"):
+    with pytest.raises(api.UserError, match="y_train must contain numbers or text, got object"):
         api.from_arrays(np.eye(4), np.array(["up", None] * 2, object))
     with pytest.raises(api.UserError, match=r"^data: x_train must be one array, with NaN after the end of shorter"):
         api.from_arrays([[1.0, 2.0], [1.0]], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "adm"}, "optimizer must be one of 'adam', 'adamw', 'sgd', 'rmsprop', 'lion', got 'adm'"),
+        ({"schedule": "step"}, "schedule must be one of 'cosine', 'linear', 'constant', 'plateau', got 'step'"),
+        ({"keep": "lowest"}, "keep must be one of 'last', 'best', got 'lowest'"),
+        ({"precision": "int8"}, "precision must be one of None, 'float32', 'bfloat16', 'float16', got 'int8'"),
+        ({"evaluate_every": 0}, "evaluate_every must be at least 1, got 0"),
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"watch": "validation"}, "watch 'validation' needs a validation set; with_validation adds one to the task"),
+    ],
+)
+def test_unknown_values_of_a_plan_raise(task, change, message):
+    with pytest.raises(api.UserError, match=message):
+        api.train(task, PLAN._replace(**change))
+
+
+def test_unknown_networks_and_augmentations_raise(task):
+    with pytest.raises(api.UserError, match="there is no network 'fnc'; there are fcn, resnet, "):
+        api.classification(api.load("gunpoint"), "fnc")
+    with pytest.raises(api.UserError, match="there is no augmentation 'jiter'; there are slice, warp, jitter, scaling"):
+        api.with_augment(task, {"jiter": 0.1})

@@ -18,9 +18,12 @@ def with_augment(task: Task, strengths: Mapping[str, float]) -> Task:
     """The task with augmented series in each training step; series are not augmented in an evaluation.
 
     `strengths` are by the names in `augment.NAMES`. Augmentations in time also move the labels of samples. To denoise,
-    the clean series are augmented. Raises `UserError` for an augmentation that does not fit the task.
+    the clean series are augmented. Raises `UserError` for an augmentation that does not exist or does
+    not fit the task.
     """
     for name in strengths:
+        if name not in augment.NAMES:
+            raise UserError(f"there is no augmentation {name!r}; there are {', '.join(augment.NAMES)}")
         if name in UNSUPPORTED.get(task.kind, ()):
             supported = ", ".join(one for one in augment.NAMES if one not in UNSUPPORTED[task.kind])
             raise UserError(f"--augment {name} does not fit --task {task.kind}, which supports {supported}")

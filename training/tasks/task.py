@@ -176,10 +176,12 @@ def model_for_series(network: str | Model, data: Dataset, outputs: int) -> Model
 def build_model(network: str | Model, data: Dataset, outputs: int, shape: tuple[int, int]) -> Model:
     """The network of that name in `NETWORKS` for series (length, channels); a model is returned as it is.
 
-    Raises `UserError` for series that are too short for the network.
+    Raises `UserError` for another name, and for series that are too short for the network.
     """
     if not isinstance(network, str):
         return network
+    if network not in NETWORKS:
+        raise UserError(f"there is no network {network!r}; there are {', '.join(NETWORKS)}")
     model = NETWORKS[network].build(outputs, shape)
     try:
         model.output_shapes(shape)
