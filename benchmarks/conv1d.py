@@ -69,7 +69,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
     record |= {"ceilings": ceilings._asdict(), "rows": []}
     _print_opening(record)
     measure.warm_up()
-    print(markdown.heading(tables.FIRST), flush=True)
+    print(markdown.heading(tables.FIRST_COLUMNS), flush=True)
     for row in rows:
         record["rows"].append(measure.measure(row, found, settings, ceilings))
         print(tables.first_line(record["rows"][-1]), flush=True)
@@ -115,7 +115,7 @@ def _print_earlier(record: dict[str, Any]) -> None:
     if "issues" in record:
         public_issues.show(record["issues"])
         return
-    print(markdown.heading(tables.FIRST))
+    print(markdown.heading(tables.FIRST_COLUMNS))
     rows: list[Result] = record["rows"]
     print(*map(tables.first_line, rows), sep="\n")
     _print_closing(record)

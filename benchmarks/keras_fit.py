@@ -33,7 +33,7 @@ from .training import check_losses, measure_epochs
 SECONDS = 1.5
 """The minimum duration of a turn; an epoch may be longer."""
 
-JCONV, JCONV_SEEDS = "jconv", "jconv, a seed a core, each"
+JCONV, JCONV_SEEDS = "jconv", "jconv, one seed per core"
 SIDES = (
     Side(JCONV, "trainers.protocol_jax", "protocol"),
     Side(JCONV_SEEDS, "trainers.protocol_jax", "protocol"),
@@ -41,7 +41,7 @@ SIDES = (
     Side("Keras on PyTorch", "trainers.protocol_keras", "fit", ("keras", "torch"), "torch"),
     Side("Keras on JAX, best to a file", "trainers.protocol_keras", "file", ("keras",)),
 )
-RIVALS = ("Keras on JAX", "Keras on PyTorch")
+KERAS_BACKENDS = ("Keras on JAX", "Keras on PyTorch")
 
 
 class Cell(NamedTuple):
@@ -61,8 +61,8 @@ class Cell(NamedTuple):
     def ratios(self) -> dict[str, float]:
         """Each side's median divided by the median of Keras's faster backend; empty if neither is installed."""
         medians = self.medians
-        rivals = [medians[name] for name in RIVALS if name in medians]
-        return {name: value / min(rivals) for name, value in medians.items()} if rivals else {}
+        keras_medians = [medians[name] for name in KERAS_BACKENDS if name in medians]
+        return {name: value / min(keras_medians) for name, value in medians.items()} if keras_medians else {}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

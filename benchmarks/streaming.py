@@ -131,7 +131,7 @@ def long(network: StreamedNetwork, samples: int) -> tuple[float, float, int, int
         return jax.lax.scan(step, stream, x)
 
     stream, tail, block = model.stream_init(params, {}, (1,)), [], 1000
-    seconds, held, y = 0.0, [], None
+    seconds, array_bytes, y = 0.0, [], None
     blocks = max(2 + network.reach // block, samples // block)
     for number in range(blocks):
         x = np.random.default_rng(number).normal(size=(block, network.channels)).astype("float32")
@@ -139,10 +139,10 @@ def long(network: StreamedNetwork, samples: int) -> tuple[float, float, int, int
         seconds += took if number else 0.0
         tail = [*tail, x][-(2 + network.reach // block) :]
         if number in (max(1, blocks // 10), blocks - 1):
-            held.append(sum(array.nbytes for array in jax.live_arrays()))
+            array_bytes.append(sum(array.nbytes for array in jax.live_arrays()))
     window = np.concatenate(tail)[-(network.reach - 1 + block) :]
     wanted = model.apply(params, {}, window[None])[0][0, -block:]
-    return deviation(y, wanted), 1e6 * seconds / (block * (blocks - 1)), held[0], held[-1]
+    return deviation(y, wanted), 1e6 * seconds / (block * (blocks - 1)), array_bytes[0], array_bytes[-1]
 
 
 def table(results: dict[str, dict[str, Timing]]) -> str:
@@ -176,7 +176,7 @@ def _measure(options: argparse.Namespace) -> int:
     if options.long:
         off, microseconds, early, late = long(networks()[0], options.long)
         print(f"{options.long:,} steps of the WaveNet, {microseconds:.1f} us each in scans of 1,000")
-        print(f"arrays held: {early:,} bytes after a tenth, {late:,} at the end")
+        print(f"memory of the arrays: {early:,} bytes after a tenth of the steps, {late:,} at the end")
         print(f"the last 1,000 outputs deviate from a recomputed window by {off:.1e} of their scale")
         return 0 if off < TOLERANCE and early == late else 1
     results: dict[str, dict[str, Timing]] = {}
@@ -195,7 +195,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--network", default="", metavar="TEXT", help="only networks whose name contains this text")
     add("--sessions", type=int, choices=[1, 1000], help="only rows with this number of sessions")
-    add("--turns", type=whole(1), default=31, metavar="N", help="the most turns of a side; default 31")
+    add("--turns", type=whole(1), default=31, metavar="N", help="the maximum number of turns of each side; default 31")
     add("--budget", type=float, default=10.0, metavar="S", help="seconds for a row; default 10")
     add("--inline", action="store_true", help="JAX computes in the calling thread")
     add("--long", type=whole(1), metavar="N", help="stream N samples through the WaveNet instead")

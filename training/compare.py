@@ -39,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _ended(named: Sequence[Path]) -> list[Path]:
     """The folders of the runs. If some of the runs have ended, the others are left out, with a message for each."""
     folders = [folder for name in named for folder in _folders(name)] or list(named)
-    unended = {folder: words for folder in folders if (words := _why_unended(folder))}
-    if len(unended) == len(folders):
+    unfinished = {folder: words for folder in folders if (words := _why_unfinished(folder))}
+    if len(unfinished) == len(folders):
         return folders
-    for folder, words in unended.items():
+    for folder, words in unfinished.items():
         print(f"compare: {folder} is left out: {words}", file=sys.stderr)
-    return [folder for folder in folders if folder not in unended]
+    return [folder for folder in folders if folder not in unfinished]
 
 
-def _why_unended(folder: Path) -> str | None:
+def _why_unfinished(folder: Path) -> str | None:
     """Why a run has no results: it has not ended, or there is only a log because it could not start. Otherwise None."""
     if folder.suffix == ".log" and folder.is_file():
         return "it is a log without a run folder"

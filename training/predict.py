@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     raise UserError(f"{network.name}: --export is for networks, and this is a ridge classifier")
                 _write(options.export, exported(network))
                 length, channels = network.shape
-                output(f"{options.export}: a program of series (any number, {length}, {channels})\n")
+                output(f"{options.export}: a program for series of shape (any number, {length}, {channels})\n")
             else:
                 _predict_file(options, network)
     except UserError as error:

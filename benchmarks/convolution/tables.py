@@ -23,7 +23,7 @@ from .summary import BEST_OTHER, Result, ratio
 
 NOTHING = "–"
 
-FIRST = (
+FIRST_COLUMNS = (
     "convolution (batch, length, in, out, kernel size, stride, dilation, groups)",
     "best other library / jconv: forward, gradients",
     "best other library / fastest, where it differs",
@@ -34,7 +34,7 @@ FIRST = (
     "under vmap, lax / jconv: forward, gradients",
     "algorithm: forward, gradient of x, of the kernel",
 )
-SECOND = (
+SECOND_COLUMNS = (
     "convolution",
     "in a scan, ms a step, lax / jconv: forward",
     "gradients",
@@ -44,12 +44,12 @@ SECOND = (
     "temporary memory, MiB: lax / jconv",
     "jconv's forward, share of the roofline",
 )
-COPY_COLUMN = "share of copying"
+COPY_COLUMN = "time of a copy / of the forward pass"
 
 
 def second_columns(gpu: bool) -> tuple[str, ...]:
     """The columns of the second table; on a GPU, depthwise convolutions are compared with copying."""
-    return (*SECOND, COPY_COLUMN) if gpu else SECOND
+    return (*SECOND_COLUMNS, COPY_COLUMN) if gpu else SECOND_COLUMNS
 
 
 def first_line(result: Result) -> str:

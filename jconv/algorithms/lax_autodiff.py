@@ -39,7 +39,7 @@ def forward(x: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any 
 
 
 def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """lax's transpose in its left operand: the dimension numbers exchange the channels of the kernel."""
+    """lax's transpose rule for its left operand: the dimension numbers exchange the channels of the kernel."""
     g = geometry
     padding = input_gradient_padding(g)
     if any(is_symbolic(amount) for amount in padding):
@@ -62,7 +62,7 @@ def input_gradient(y_bar: jax.Array, kernel: jax.Array, geometry: Geometry, prec
 
 
 def kernel_gradient(x: jax.Array, y_bar: jax.Array, geometry: Geometry, precision: Any = None) -> jax.Array:
-    """lax's transpose in its right operand: batch and channels are exchanged, and groups become groups of the batch."""
+    """lax's transpose rule for its right operand exchanges batch and channels; groups become groups of the batch."""
     g = geometry
     padding = kernel_gradient_padding(g)
     if any(is_symbolic(amount) for amount in padding):

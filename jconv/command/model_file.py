@@ -32,7 +32,7 @@ class ModelFile(NamedTuple):
 
 
 def load_model(options: argparse.Namespace) -> ModelFile:
-    """The model in the file of the options.
+    """Load the model from the file in the options.
 
     Raises the errors of `jconv.keras.load`, and `UserError` for a file without the shapes of the model's inputs.
     """

@@ -20,9 +20,9 @@ def default_algorithm(algorithm: str) -> Iterator[None]:
 
     Like `jax.default_matmul_precision`, it is for complete programs: it applies to all calls, layers, models, streams
     and gradients that are traced inside it. Functions that were compiled before are traced again. What was traced
-    inside keeps its algorithm outside: the function that `jax.vjp` returns uses the algorithm option of the call. The
-    context belongs to the current thread. Contexts can be nested; `"auto"` restores the default. It can also be used as
-    a decorator.
+    inside keeps its algorithm outside: a function that `jax.vjp` returned inside uses the same algorithm when it is
+    called outside. The context belongs to the current thread. Contexts can be nested; `"auto"` restores the default. It
+    can also be used as a decorator.
 
     Args:
         algorithm: `"auto"`, `"fastest"` or the name of an algorithm, as in `jconv.conv1d`.

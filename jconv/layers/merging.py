@@ -205,12 +205,12 @@ class _Extreme(_MaskedElementwise):
     _function: ClassVar[str]
 
     def _merge_masked(self, library: Any, values: list[Any], masks: list[Any]) -> Any:
-        out, counted = values[0], masks[0]
+        out, out_mask = values[0], masks[0]
         for value, mask in zip(values[1:], masks[1:], strict=True):
             # In the order of Keras, which matters if both are masked.
             value = value if mask is None else library.where(mask, value, out)
-            out = out if counted is None else library.where(counted, out, value)
-            counted = None if counted is None or mask is None else counted | mask
+            out = out if out_mask is None else library.where(out_mask, out, value)
+            out_mask = None if out_mask is None or mask is None else out_mask | mask
             out = getattr(library, self._function)(out, value)
         return out
 

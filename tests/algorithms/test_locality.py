@@ -105,9 +105,9 @@ def test_sessions_of_one_pool_are_local(case: Case) -> None:
     convolution = getattr(jconv, case.name)
     stream: Any = {"convolution": convolution, **case.options}
     # Each session runs alone until its first outputs, then in the pool.
-    begun = [jconv.streaming.init(case.params, (1,), chunk=8, slots=True, **stream) for _ in range(2)]
+    started = [jconv.streaming.init(case.params, (1,), chunk=8, slots=True, **stream) for _ in range(2)]
     first = [
-        jconv.streaming.step(case.params, one, non_finite[n : n + 1, :40], **stream) for n, one in enumerate(begun)
+        jconv.streaming.step(case.params, one, non_finite[n : n + 1, :40], **stream) for n, one in enumerate(started)
     ]
     parts = [np.concatenate([y for y, _ in first])]
     pool = jconv.slots.pool(first[0][1], 3)

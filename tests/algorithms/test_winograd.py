@@ -163,11 +163,11 @@ def test_non_finite_sample_affects_only_its_tile(dilation):
     x, kernel = operands("forward", 1, 60, 4, 4, 3, geometry)
     x[0, 30] = np.nan
     y = np.asarray(quick_jit(lambda x, kernel: winograd.forward(x, kernel, geometry))(x, kernel))
-    spoiled = np.flatnonzero(np.isnan(y).any(axis=(0, 2)))
+    affected = np.flatnonzero(np.isnan(y).any(axis=(0, 2)))
     readers = {30 + k * dilation for k in range(3)}
-    most = tiles.OUTPUTS_BY_TAPS[3] - 1
-    assert readers <= set(spoiled)
-    assert all(min(abs(int(t) - r) for r in readers) <= most * dilation for t in spoiled)
+    margin = tiles.OUTPUTS_BY_TAPS[3] - 1
+    assert readers <= set(affected)
+    assert all(min(abs(int(t) - r) for r in readers) <= margin * dilation for t in affected)
 
 
 def test_ensemble_is_one_matrix_product():

@@ -229,7 +229,7 @@ def test_the_lines_of_the_tables():
     assert "forward, best other library / jconv, fastest: 2.50x" in "\n".join(summary.summary([both]))
     assert tables.second_line(result("a", 4.0, 1.0)) == ("| a | – | – / 1 | – | – | 0.50 / 0.25 | 1.0 / – | 50% |")
     for columns, line in (
-        (tables.FIRST, tables.first_line(result("a", 1, 1))),
+        (tables.FIRST_COLUMNS, tables.first_line(result("a", 1, 1))),
         (tables.second_columns(False), tables.second_line(result("a", 1, 1))),
         (tables.second_columns(True), tables.second_line(result("a", 1, 1), gpu=True)),
     ):

@@ -36,16 +36,16 @@ def test_runs_are_killed_and_compared(kind, monkeypatch, capfd):
 
 def test_an_interrupt_ends_the_run(monkeypatch, tmp_path):
     """Otherwise it would continue in a deleted folder and keep the tmpfs busy."""
-    begun = []
+    started = []
 
     def begin(run, training, work, errors=None):
-        begun.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
-        return begun[0]
+        started.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]))
+        return started[0]
 
     monkeypatch.setattr(kills, "_begin", begin)
     with pytest.raises(KeyboardInterrupt), kills._running(tmp_path, [], tmp_path):
         raise KeyboardInterrupt
-    assert begun[0].poll() is not None
+    assert started[0].poll() is not None
 
 
 SIZE = 1_000_000

@@ -100,7 +100,7 @@ def test_ratios_are_computed_from_medians() -> None:
 
 
 class Workers:
-    """Workers that reply at once. `results` has the result of each side, or an exception if the side fails."""
+    """Workers that reply immediately. `results` has the result of each side, or an exception if the side fails."""
 
     def __init__(self, results: dict[str, Any]) -> None:
         self.results = results

@@ -115,7 +115,7 @@ def test_user_errors_end_with_exit_code_2(tmp_path, capsys):
     assert capsys.readouterr().err == f"ucr: --json {file}: must be a file that this command wrote, or none\n"
 
 
-def test_a_mean_holds_within_two_deviations_or_one_point():
+def test_a_mean_holds_within_two_standard_deviations_or_one_point():
     assert ucr.Cell("cbf", "fcn", (98.5, 98.4), 1.0).holds and not ucr.Cell("cbf", "fcn", (98.3, 98.4), 1.0).holds
 
 

@@ -47,10 +47,10 @@ def _random_call(rng, transposed):
     span = (kernel_size - 1) * dilation + 1
     batch, length = (int(n) for n in rng.integers(1, 4, 2) * (1, 9))
     in_per_group, out_per_group = (int(n) for n in rng.integers(1, 4, 2))
-    spread = int(rng.integers(2, 5)) if transposed else 1
+    lhs_dilation = int(rng.integers(2, 5)) if transposed else 1
     if transposed:
-        low, high = (int(n) for n in rng.integers(0, (span, span + spread - 1)))
-        while (length - 1) * spread + 1 + low + high < span:
+        low, high = (int(n) for n in rng.integers(0, (span, span + lhs_dilation - 1)))
+        while (length - 1) * lhs_dilation + 1 + low + high < span:
             low, high = span - 1, span - 1
         padding = [(low, high)]
     else:
@@ -61,7 +61,7 @@ def _random_call(rng, transposed):
     options = {
         "window_strides": (1,) if transposed else (int(rng.integers(1, 4)),),
         "padding": padding,
-        "lhs_dilation": (spread,) if transposed else pick((None, (1,))),
+        "lhs_dilation": (lhs_dilation,) if transposed else pick((None, (1,))),
         "rhs_dilation": (dilation,) if dilation > 1 else pick((None, (1,))),
         "dimension_numbers": layout,
         "feature_group_count": groups,
@@ -135,11 +135,11 @@ def test_supported_calls_use_jconv(options):
     lhs, rhs = _operands()
     assert _primitives(partial(_convolve, OURS, **options), lhs, rhs) in JCONV_PRIMITIVES
     plain = {name: value for name, value in options.items() if name != "padding" or "lhs_dilation" not in options}
-    expected = _convolve(LAX, lhs, rhs, **options) if plain == options else _spread(lhs, rhs, **options)
+    expected = _convolve(LAX, lhs, rhs, **options) if plain == options else _convolve_dilated_input(lhs, rhs, **options)
     assert deviation(_convolve(OURS, lhs, rhs, **options), expected) <= BOUNDS["float32"]
 
 
-def _spread(lhs, rhs, *, lhs_dilation, padding):
+def _convolve_dilated_input(lhs, rhs, *, lhs_dilation, padding):
     """The transposed convolution, with dilation and padding, which may be negative, applied to the input first."""
     config = [(0, 0, 0), (*padding[0], lhs_dilation[0] - 1), (0, 0, 0)]
     return _convolve(LAX, jax.lax.pad(lhs, np.float32(0), config), rhs, padding="VALID")

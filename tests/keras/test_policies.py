@@ -63,18 +63,20 @@ def test_layers_in_mixed_bfloat16_equal_keras() -> None:
 
 def test_layers_with_arrays_in_bfloat16_equal_keras() -> None:
     """The files, of both formats, have arrays in bfloat16."""
-    whole = case("bfloat16")
+    complete = case("bfloat16")
     names = ("conv", "separable", "batch_norm", "layer_norm", "recurrent", "softmax_in_float32")
-    model, _ = model_of(Case(whole.shape, {name: whole.branches[name] for name in names}))
+    model, _ = model_of(Case(complete.shape, {name: complete.branches[name] for name in names}))
     randomize(model)
     check_outputs(model, rtol=2e-2)
 
 
 def test_layers_in_mixed_float16_equal_keras() -> None:
     # Keras's own attention and recurrent layers do not run in float16 on a CPU.
-    whole = case("mixed_float16")
-    some = {name: branch for name, branch in whole.branches.items() if name not in ("attention", "recurrent", "both")}
-    check(Case(whole.shape, some), rtol=2e-2, gradient_rtol=4e-2)
+    complete = case("mixed_float16")
+    some = {
+        name: branch for name, branch in complete.branches.items() if name not in ("attention", "recurrent", "both")
+    }
+    check(Case(complete.shape, some), rtol=2e-2, gradient_rtol=4e-2)
 
 
 def test_layers_in_float64_equal_keras(tmp_path: Path) -> None:

@@ -152,10 +152,10 @@ def test_batch_normalization_in_training_equals_reference() -> None:
 def test_batch_normalization_of_16_bit_floats_computes_in_float32() -> None:
     layer = jl.BatchNormalization()
     params, state = layer.init(jax.random.key(0), (None, 2))
-    half = jax.tree.map(lambda a: a.astype(jnp.float16), params)
+    float16_params = jax.tree.map(lambda a: a.astype(jnp.float16), params)
     # The squares overflow float16, and a mean in float16 of 4096 values near 300 would be far off.
     x = jnp.asarray(300 + 200 * drawn((4096, 2), batch=1), jnp.float16)
-    y, after = layer.apply(half, state, x, training=True)
+    y, after = layer.apply(float16_params, state, x, training=True)
     assert y.dtype == jnp.float16 and after["moving_mean"].dtype == jnp.float32
     exact, _ = layer.apply(params, state, x.astype(jnp.float32), training=True)
     assert deviation(y.astype(jnp.float32), exact) < 1e-3

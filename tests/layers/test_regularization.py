@@ -16,14 +16,14 @@ from keras import layers as kl
 from jconv import layers as jl
 from tests.support.layer_checks import check_against_reference, drawn, single
 
-DRAWING: list[tuple[jl.Layer, Callable[[], Any]]] = [
+RANDOM_LAYERS: list[tuple[jl.Layer, Callable[[], Any]]] = [
     (jl.Dropout(0.3), lambda: kl.Dropout(0.3)),
     (jl.SpatialDropout1D(0.3), lambda: kl.SpatialDropout1D(0.3)),
     (jl.GaussianDropout(0.3), lambda: kl.GaussianDropout(0.3)),
     (jl.GaussianNoise(0.3), lambda: kl.GaussianNoise(0.3)),
     (jl.AlphaDropout(0.3), lambda: kl.AlphaDropout(0.3)),
 ]
-IDS = [str(layer) for layer, _ in DRAWING]
+IDS = [str(layer) for layer, _ in RANDOM_LAYERS]
 SHAPE = (20, 500)
 
 
@@ -32,7 +32,7 @@ def trained(layer: jl.Layer, x: Any, seed: int = 0) -> Any:
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
+@pytest.mark.parametrize(("layer", "make"), RANDOM_LAYERS, ids=IDS)
 def test_draws_have_the_distribution_of_keras(layer: jl.Layer, make: Callable[[], Any]) -> None:
     # 400 equal samples for each of 500 values, with 400 draws, or 20 where all steps share one (`SpatialDropout1D`).
     keras.utils.set_random_seed(0)
@@ -49,7 +49,7 @@ def test_draws_have_the_distribution_of_keras(layer: jl.Layer, make: Callable[[]
 
 
 @pytest.mark.default_cases(2)
-@pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
+@pytest.mark.parametrize(("layer", "make"), RANDOM_LAYERS, ids=IDS)
 def test_draws_depend_on_the_key_and_need_training(layer: jl.Layer, make: Callable[[], Any]) -> None:
     x = single(drawn((7, 40)))
     assert (trained(layer, x) == trained(layer, x)).all()
@@ -64,7 +64,7 @@ def test_draws_depend_on_the_key_and_need_training(layer: jl.Layer, make: Callab
     assert trained(layer, x.astype("float16")).dtype == "float16"
 
 
-@pytest.mark.parametrize(("layer", "make"), DRAWING, ids=IDS)
+@pytest.mark.parametrize(("layer", "make"), RANDOM_LAYERS, ids=IDS)
 def test_layers_without_training_or_with_rate_0_are_the_identity(layer: jl.Layer, make: Callable[[], Any]) -> None:
     check_against_reference(layer, (5, 3))
     nothing = type(layer)(0)

@@ -1,4 +1,4 @@
-"""Layers compute only the samples that the outputs need, with the results, gradients and state of computing all."""
+"""Layers compute only the samples that the outputs need; results, gradients and state are as if they computed all."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def graphs(draw: Any) -> tuple[Model, tuple[int, int]]:
 
     for _ in range(draw(st.integers(1, 5))):
         last = nodes[-1].name if nodes else "x"
-        alike = [name for name, shape in shapes.items() if shape == shapes[last] and name != last]
-        if alike and draw(st.booleans()):
-            add(draw(merges), last, draw(st.sampled_from(alike)))
+        same_shape = [name for name, shape in shapes.items() if shape == shapes[last] and name != last]
+        if same_shape and draw(st.booleans()):
+            add(draw(merges), last, draw(st.sampled_from(same_shape)))
             if shapes[nodes[-1].name][1] != CHANNELS:
                 add(jl.Conv1D(CHANNELS, 1), nodes[-1].name)
         else:

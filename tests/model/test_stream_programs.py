@@ -38,7 +38,7 @@ def network() -> Model:
 
 
 MODEL = network()
-BEGIN = 4
+LATENCY = 4
 
 
 def drawn(batch: int = 8, length: int = 12) -> tuple[Any, Any, jax.Array]:
@@ -48,18 +48,18 @@ def drawn(batch: int = 8, length: int = 12) -> tuple[Any, Any, jax.Array]:
     return params, state, jnp.asarray(rng.normal(size=(batch, length, 3)), jnp.float32)
 
 
-def begun(params: Any, state: Any, x: jax.Array, **how: Any) -> Any:
-    stream = MODEL.stream_init(params, state, (len(x),), **how)
-    return jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x)[1])(stream, x[:, :BEGIN])
+def started(params: Any, state: Any, x: jax.Array, **options: Any) -> Any:
+    stream = MODEL.stream_init(params, state, (len(x),), **options)
+    return jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x)[1])(stream, x[:, :LATENCY])
 
 
 @pytest.mark.default_cases(1)
 @pytest.mark.parametrize("form", ["ring", "shifted"])
 def test_one_program_per_chunk_length(form: str) -> None:
-    assert MODEL.latency == BEGIN
+    assert MODEL.latency == LATENCY
     params, state, x = drawn(2, 40)
     step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x), donate_argnums=0)
-    stream, at = begun(params, state, x, form=form), BEGIN
+    stream, at = started(params, state, x, form=form), LATENCY
     for length in (1, 1, 3, 1, 3, 1):
         _, stream = step(stream, x[:, at : at + length])
         at += length
@@ -72,12 +72,12 @@ def test_a_step_with_a_sharded_batch_communicates_nothing(form: str) -> None:
     mesh = jax.make_mesh((8,), ("batch",))
     rows = NamedSharding(mesh, PartitionSpec("batch"))
     params, state, x = drawn()
-    alone = begun(params, state, x, form=form)
+    alone = started(params, state, x, form=form)
     stream = jax.tree.map(lambda a: jax.device_put(a, rows) if a.shape[:1] == (8,) else a, alone)
     step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x))
-    chunk = jax.device_put(x[:, BEGIN : BEGIN + 1], rows)
+    chunk = jax.device_put(x[:, LATENCY : LATENCY + 1], rows)
     assert not COLLECTIVES.search(step.lower(stream, chunk).compile().as_text())
-    (y, after), (wanted, _) = step(stream, chunk), step(alone, x[:, BEGIN : BEGIN + 1])
+    (y, after), (wanted, _) = step(stream, chunk), step(alone, x[:, LATENCY : LATENCY + 1])
     for name in MODEL.outputs:
         np.testing.assert_allclose(y[name], wanted[name], rtol=0, atol=1e-6)
     assert all(a.sharding.is_equivalent_to(rows, a.ndim) for a in after.arrays if a.shape[:1] == (8,))
@@ -85,19 +85,19 @@ def test_a_step_with_a_sharded_batch_communicates_nothing(form: str) -> None:
 
 def test_each_device_numbers_its_own_slots_of_a_sharded_pool() -> None:
     mesh = jax.make_mesh((8,), ("slots",))
-    over = PartitionSpec("slots")
+    along_slots = PartitionSpec("slots")
     params, state, x = drawn()
-    fresh = begun(params, state, x[:1], slots=True)
-    pool = slots.put(slots.pool(fresh, 16), begun(params, state, x, slots=True), jnp.arange(0, 16, 2))
+    fresh = started(params, state, x[:1], slots=True)
+    pool = slots.put(slots.pool(fresh, 16), started(params, state, x, slots=True), jnp.arange(0, 16, 2))
 
-    def step(pool: Any, x: jax.Array, named: jax.Array) -> Any:
-        return MODEL.stream_step(params, state, pool, x, slots=named)
+    def step(pool: Any, x: jax.Array, indices: jax.Array) -> Any:
+        return MODEL.stream_step(params, state, pool, x, slots=indices)
 
-    chunk, named = x[:, BEGIN : BEGIN + 1], jnp.zeros(8, int)
-    each = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=(over, over, over), out_specs=(over, over)))
-    given = jax.device_put((pool, chunk, named), NamedSharding(mesh, over))
-    assert not COLLECTIVES.search(each.lower(*given).compile().as_text())
-    found, wanted = each(*given), jax.jit(step)(pool, chunk, jnp.arange(0, 16, 2))
+    chunk, indices = x[:, LATENCY : LATENCY + 1], jnp.zeros(8, int)
+    each = jax.jit(jax.shard_map(step, mesh=mesh, in_specs=along_slots, out_specs=along_slots))
+    arguments = jax.device_put((pool, chunk, indices), NamedSharding(mesh, along_slots))
+    assert not COLLECTIVES.search(each.lower(*arguments).compile().as_text())
+    found, wanted = each(*arguments), jax.jit(step)(pool, chunk, jnp.arange(0, 16, 2))
     for a, b in zip(*map(jax.tree.leaves, (found, wanted)), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
@@ -107,25 +107,25 @@ def test_each_device_numbers_its_own_slots_of_a_sharded_pool() -> None:
 @pytest.mark.parametrize("last", [False, True])
 def test_a_donated_pool_is_updated_in_place(form: str, last: bool) -> None:
     params, state, x = drawn(4)
-    pool = slots.pool(begun(params, state, x[:1], form=form, slots=True), 64)
-    chunk, named = x[:, BEGIN : BEGIN + 1], jnp.arange(4)
+    pool = slots.pool(started(params, state, x[:1], form=form, slots=True), 64)
+    chunk, indices = x[:, LATENCY : LATENCY + 1], jnp.arange(4)
     step = jax.jit(
-        lambda pool, x, named: MODEL.stream_step(params, state, pool, x, slots=named, last=last), donate_argnums=0
+        lambda pool, x, indices: MODEL.stream_step(params, state, pool, x, slots=indices, last=last), donate_argnums=0
     )
-    memory: Any = step.lower(pool, chunk, named).compile().memory_analysis()
+    memory: Any = step.lower(pool, chunk, indices).compile().memory_analysis()
     size = sum(array.nbytes for array in pool.arrays)
     assert memory.alias_size_in_bytes == size and memory.temp_size_in_bytes < size / 4
     places = [array.unsafe_buffer_pointer() for array in pool.arrays]
-    _, after = step(pool, chunk, named)
+    _, after = step(pool, chunk, indices)
     assert [array.unsafe_buffer_pointer() for array in after.arrays] == places
 
 
 def test_a_donated_ring_is_updated_in_place() -> None:
     params, state, x = drawn()
-    stream = begun(params, state, x, form="ring")
+    stream = started(params, state, x, form="ring")
     place = stream.parts.rings[0].unsafe_buffer_pointer()
     step = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x), donate_argnums=0)
-    for at in range(BEGIN, BEGIN + 3):
+    for at in range(LATENCY, LATENCY + 3):
         _, stream = step(stream, x[:, at : at + 1])
         assert stream.parts.rings[0].unsafe_buffer_pointer() == place
 
@@ -144,7 +144,7 @@ def test_a_step_reads_each_sample_once() -> None:
 def save_remaining_outputs(stream: Any, folder: Path) -> None:
     params, state, x = drawn(2)
     end = jax.jit(lambda stream, x: MODEL.stream_step(params, state, stream, x, last=True)[0])
-    np.savez(folder, **end(stream, x[:, BEGIN + 3 :]))
+    np.savez(folder, **end(stream, x[:, LATENCY + 3 :]))
 
 
 def resume(folder: Path) -> None:
@@ -152,14 +152,14 @@ def resume(folder: Path) -> None:
     params, state, x = drawn(2)
     with np.load(folder / "stream.npz") as arrays:
         kept = tuple(jnp.asarray(arrays[name]) for name in arrays.files)
-    save_remaining_outputs(replace(begun(params, state, x), arrays=kept), folder / "arrays")
+    save_remaining_outputs(replace(started(params, state, x), arrays=kept), folder / "arrays")
     save_remaining_outputs(pickle.loads((folder / "stream.pickle").read_bytes()), folder / "pickled")
 
 
 @pytest.mark.slow
 def test_a_stream_resumes_in_another_process_with_the_same_bits(tmp_path: Path) -> None:
     params, state, x = drawn(2)
-    _, stream = MODEL.stream_step(params, state, begun(params, state, x), x[:, BEGIN : BEGIN + 3])
+    _, stream = MODEL.stream_step(params, state, started(params, state, x), x[:, LATENCY : LATENCY + 3])
     np.savez(tmp_path / "stream", *stream.arrays)
     (tmp_path / "stream.pickle").write_bytes(pickle.dumps(stream))
     program = "import pathlib, sys; from tests.model import test_stream_programs as here\n"

@@ -238,13 +238,13 @@ def test_sizes_not_divisible_by_devices(operands_or_result: str) -> None:
     mesh = sharding.make_mesh("8")
     x, kernel = random(10, 30, 12), random(3, 12, 12)
     for spec in (P("a"), P(None, "a"), P(None, None, "a")):
-        here = NamedSharding(mesh, spec)
+        x_sharding = NamedSharding(mesh, spec)
 
-        def uneven(x: jax.Array, kernel: jax.Array, here: NamedSharding = here) -> jax.Array:
+        def uneven(x: jax.Array, kernel: jax.Array, x_sharding: NamedSharding = x_sharding) -> jax.Array:
             if operands_or_result == "operands":
                 # The cosine turns the zeros of the padding into ones.
-                return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, here)), kernel)
-            return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), here)
+                return conv()(jnp.cos(jax.lax.with_sharding_constraint(x, x_sharding)), kernel)
+            return jax.lax.with_sharding_constraint(conv()(jnp.cos(x), kernel), x_sharding)
 
         operations = sharding.value_and_gradients(uneven)
         expected = sharding.value_and_gradients(lambda x, kernel: conv()(jnp.cos(x), kernel))
@@ -370,10 +370,10 @@ def test_in_shardings_and_donation() -> None:
     mesh = sharding.make_mesh("4x2")
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     operations = sharding.value_and_gradients(conv())
-    here, everywhere = NamedSharding(mesh, P("a", None, "b")), NamedSharding(mesh, P())
-    given = {"in_shardings": (here, everywhere), "out_shardings": (here, here, everywhere)}
+    x_sharding, everywhere = NamedSharding(mesh, P("a", None, "b")), NamedSharding(mesh, P())
+    options = {"in_shardings": (x_sharding, everywhere), "out_shardings": (x_sharding, x_sharding, everywhere)}
     expected = jax.jit(operations)(x, kernel)
-    close(jax.jit(operations, donate_argnums=0, **given)(jnp.array(x), kernel), expected)
+    close(jax.jit(operations, donate_argnums=0, **options)(jnp.array(x), kernel), expected)
 
 
 def test_empty_batch_and_no_sharding() -> None:
@@ -394,11 +394,11 @@ def test_empty_batch_and_no_sharding() -> None:
 def test_exported_program_contains_no_custom_partitioning(kind: str, with_devices: bool) -> None:
     """A callback cannot be serialized, so an exported program contains a contraction."""
     mesh = sharding.make_mesh("8", KINDS[kind])
-    named = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))
+    program_mesh = mesh if with_devices else AbstractMesh((8,), ("a",), (KINDS[kind],))
     x, kernel = random(16, 32, 16), random(3, 16, 16)
     operations = sharding.value_and_gradients(conv())
     shapes = [
-        jax.ShapeDtypeStruct(o.shape, o.dtype, sharding=NamedSharding(named, s))
+        jax.ShapeDtypeStruct(o.shape, o.dtype, sharding=NamedSharding(program_mesh, s))
         for o, s in ((x, P("a")), (kernel, P()))
     ]
     exported = jax.export.export(jax.jit(operations))(*shapes)

@@ -35,35 +35,35 @@ def test_sessions_start_and_end_independently(form: str) -> None:
     rng = np.random.default_rng(0)
     fresh = model.stream_init(params, state, (1,), form=form, chunk=2, slots=True)
     pool = slots.pool(fresh, 4)
-    step = jax.jit(lambda pool, x, named: model.stream_step(params, state, pool, x, slots=named), donate_argnums=0)
-    sessions: dict[int, list[Any]] = {}
-    given: dict[int, list[Any]] = {}
+    step = jax.jit(lambda pool, x, indices: model.stream_step(params, state, pool, x, slots=indices), donate_argnums=0)
+    outputs: dict[int, list[Any]] = {}
+    inputs: dict[int, list[Any]] = {}
     ended: list[tuple[Any, Any]] = []
     for _ in range(24):
         live = rng.permutation(4)[: rng.integers(0, 3)].tolist()
         for slot in live:
-            if slot in given and rng.random() < 0.2:
-                ended.append((given.pop(slot), sessions.pop(slot)))
-            if slot not in given:
+            if slot in inputs and rng.random() < 0.2:
+                ended.append((inputs.pop(slot), outputs.pop(slot)))
+            if slot not in inputs:
                 pool = slots.put(pool, fresh, jnp.array([slot]))
-                given[slot], sessions[slot] = [], []
+                inputs[slot], outputs[slot] = [], []
         # Always three rows. Those without a session contain NaN, which must not appear in any output.
-        named = np.array([*live, -1, 99, -1][:3], np.int32)
+        indices = np.array([*live, -1, 99, -1][:3], np.int32)
         x = rng.normal(size=(3, 2, 2)).astype("float32")
         x[len(live) :] = np.nan
-        y, pool = step(pool, x, named)
+        y, pool = step(pool, x, indices)
         for row, slot in enumerate(live):
-            given[slot].append(x[row])
-            sessions[slot].append({name: array[row] for name, array in y.items()})
-    ended += [(given[slot], sessions[slot]) for slot in given]
+            inputs[slot].append(x[row])
+            outputs[slot].append({name: array[row] for name, array in y.items()})
+    ended += [(inputs[slot], outputs[slot]) for slot in inputs]
     assert len(ended) > 4
     apply = jax.jit(model.apply)
-    for chunks, outputs in ended:
+    for chunks, chunk_outputs in ended:
         complete, _ = apply(params, state, np.concatenate(chunks)[None])
-        gru = np.concatenate([y["gru"] for y in outputs])
+        gru = np.concatenate([y["gru"] for y in chunk_outputs])
         np.testing.assert_allclose(gru, complete["gru"][0], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(outputs[-1]["mean"], complete["mean"][0], rtol=0, atol=1e-6)
-        up = np.concatenate([y["up"] for y in outputs])
+        np.testing.assert_allclose(chunk_outputs[-1]["mean"], complete["mean"][0], rtol=0, atol=1e-6)
+        up = np.concatenate([y["up"] for y in chunk_outputs])
         np.testing.assert_allclose(up, complete["up"][0, : len(up)], rtol=0, atol=1e-6)
 
 
@@ -105,9 +105,9 @@ def test_a_session_of_a_network_with_latency_is_stepped_separately_first() -> No
     x = np.random.default_rng(0).normal(size=(1, 12, 1)).astype(np.float32)
     step = jax.jit(model.stream_step, static_argnames="last")
     begin = model.stream_init(params, state, (1,), slots=True)
-    y0, begun = step(params, state, begin, x[:, : int(model.latency)])
+    y0, started = step(params, state, begin, x[:, : int(model.latency)])
     assert y0.shape[1] == 0
-    pool = slots.put(slots.pool(begun, 2), begun, jnp.array([1]))
+    pool = slots.put(slots.pool(started, 2), started, jnp.array([1]))
     y, pool = step(params, state, pool, x[:, 2:], slots=jnp.array([1]))
     tail, _ = step(params, state, pool, x[:, :0], slots=jnp.array([1]), last=True)
     complete = jax.jit(model.apply)(params, state, x)[0]
@@ -127,9 +127,9 @@ def test_ending_a_session_does_not_change_others() -> None:
     params, state = model.init(jax.random.key(0))
     x = np.random.default_rng(0).normal(size=(2, 12, 3)).astype(np.float32)
     step, apply = jax.jit(model.stream_step, static_argnames="last"), jax.jit(model.apply)
-    _, begun = step(params, state, model.stream_init(params, state, (2,), slots=True), x[:, :2])
+    _, started = step(params, state, model.stream_init(params, state, (2,), slots=True), x[:, :2])
     complete = apply(params, state, x)[0]
-    y0, pool = step(params, state, begun, x[:, 2:6], slots=jnp.arange(2))
+    y0, pool = step(params, state, started, x[:, 2:6], slots=jnp.arange(2))
     y1, pool = step(params, state, pool, x[:1, 6:9], slots=jnp.array([0]), last=True)
     alone = apply(params, state, x[:1, :9])[0]
     np.testing.assert_allclose(np.concatenate([y0[:1], y1], 1), alone, rtol=0, atol=1e-6)
@@ -138,15 +138,15 @@ def test_ending_a_session_does_not_change_others() -> None:
 
 
 def test_a_step_that_changes_the_samples_until_the_next_output_raises() -> None:
-    params, named = {"kernel": jnp.ones((3, 1, 1))}, jnp.array([1])
+    params, indices = {"kernel": jnp.ones((3, 1, 1))}, jnp.array([1])
     state = streaming.init(params, (2,), slots=True, stride=2)
     message = "with slots, a step must not change .*, and step by multiples of 2 samples"
     with pytest.raises(ValueError, match=message):
-        streaming.step(params, state, jnp.ones((1, 1, 1)), slots=named, stride=2)
+        streaming.step(params, state, jnp.ones((1, 1, 1)), slots=indices, stride=2)
     model = sequential([jl.ZeroPadding1D(2), jl.MaxPooling1D(2)], input_shape=(None, 1))
     stream = model.stream_init({}, {}, (2,), slots=True)
     with pytest.raises(ValueError, match=message):
-        model.stream_step({}, {}, stream, jnp.ones((1, 2, 1)), slots=named)
+        model.stream_step({}, {}, stream, jnp.ones((1, 2, 1)), slots=indices)
 
 
 @pytest.mark.default_cases(1)
@@ -159,9 +159,9 @@ def test_rows_without_a_session_do_not_affect_derivatives(row: int) -> None:
     pool = slots.put(idle, fresh, jnp.array([1]))
     x = jnp.array([[[jnp.nan, jnp.nan]], [[1.0, 2.0]]])
 
-    def loss(params: Any, pool: Any, x: Any, **named: Any) -> jax.Array:
-        y, pool = model.stream_step(params, state, pool, x, **named)
-        y, pool = model.stream_step(params, state, pool, x, **named)
+    def loss(params: Any, pool: Any, x: Any, **options: Any) -> jax.Array:
+        y, pool = model.stream_step(params, state, pool, x, **options)
+        y, pool = model.stream_step(params, state, pool, x, **options)
         return (y[-1] ** 2).sum()
 
     gradient = jax.jit(jax.grad(loss))
@@ -170,8 +170,8 @@ def test_rows_without_a_session_do_not_affect_derivatives(row: int) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
     layer = {"kernel": params["conv1d"]["kernel"]}
     sessions = streaming.init(layer, (3,), slots=True, padding="causal")
-    named: dict[str, Any] = {"slots": jnp.array([row, 1]), "padding": "causal"}
-    kernel = jax.jit(jax.grad(lambda p: streaming.step(p, sessions, x, **named)[0][1].sum()))(layer)["kernel"]
+    options: dict[str, Any] = {"slots": jnp.array([row, 1]), "padding": "causal"}
+    kernel = jax.jit(jax.grad(lambda p: streaming.step(p, sessions, x, **options)[0][1].sum()))(layer)["kernel"]
     assert jnp.isfinite(kernel).all()
 
 
@@ -186,18 +186,18 @@ def test_a_donated_pool_is_updated_in_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "message"),
+    ("indices", "message"),
     [
         (np.zeros((2, 1), int), "slots must be integers of shape \\(2,\\)"),
         (np.zeros(3, int), "slots must be integers of shape \\(2,\\)"),
         (np.zeros(2), "slots must be integers of shape \\(2,\\), got float"),
     ],
 )
-def test_invalid_slots_are_errors(named: Any, message: str) -> None:
+def test_invalid_slots_are_errors(indices: Any, message: str) -> None:
     params = {"kernel": jnp.ones((2, 3, 1))}
     state = streaming.init(params, (5,), slots=True)
     with pytest.raises(ValueError, match=message):
-        streaming.step(params, state, jnp.ones((2, 1, 3)), slots=named)
+        streaming.step(params, state, jnp.ones((2, 1, 3)), slots=indices)
 
 
 def test_slots_must_be_a_vector() -> None:

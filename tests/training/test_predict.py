@@ -136,7 +136,7 @@ def test_ensembles_series_of_variable_length_and_export(tmp_path: Path, capsys: 
     assert predict.main([str(tmp_path), "--export", str(tmp_path / "program")]) == 0
     program = jax.export.deserialize(bytearray((tmp_path / "program").read_bytes()))
     np.testing.assert_allclose(program.call(x[:3].astype("float32")), predictions[:3], atol=1e-5)
-    assert f"{tmp_path / 'program'}: a program of series (any number, 32, 2)" in capsys.readouterr().out
+    assert f"{tmp_path / 'program'}: a program for series of shape (any number, 32, 2)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("protocol", [[], ["--protocol", "dl4tsc"]], ids=["channels", "each series"])

@@ -53,7 +53,7 @@ def optimizer(plan: Plan, rate: Callable[[Any], Any], steps: int) -> optax.Gradi
 
 
 def decay_mask(params: Any) -> Any:
-    """Which arrays of a tree are decayed: kernels, not biases and the params of normalization layers.
+    """Which arrays of a tree are decayed: kernels, but neither biases nor the params of normalization layers.
 
     >>> import numpy as np
     >>> decay_mask({"conv1d": {"kernel": np.ones((3, 1, 8)), "bias": np.ones(8)}})

@@ -26,7 +26,7 @@ MISSING = ("", "?", "nan", "na")
 LABELED, UNLABELED = "first", "none"
 
 # A row of at least this many numbers in equal steps is column names; a shorter one may be a series.
-LONG = 8
+MIN_COUNTED_COLUMNS = 8
 
 Row = tuple[int, list[str]]
 
@@ -214,7 +214,7 @@ def _are_counts(cells: Sequence[str], begins: tuple[int, ...] = (0, 1)) -> bool:
 
 def _are_steps(cells: Sequence[str]) -> bool:
     """Whether cells are many numbers that increase in equal steps."""
-    if len(cells) < LONG or not all(map(_is_number, cells)):
+    if len(cells) < MIN_COUNTED_COLUMNS or not all(map(_is_number, cells)):
         return False
     with np.errstate(invalid="ignore"):
         steps = np.diff(np.array(cells, float))

@@ -35,7 +35,7 @@ __all__ = [
     "ResNetRegressor",
 ]
 
-_EXTRA = 'training.estimators needs scikit-learn, of the extra estimators: pip install "scikit-learn>=1.6,<2"'
+_EXTRA = 'training.estimators needs scikit-learn: pip install "scikit-learn>=1.6,<2"'
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,7 @@ try:
     from aeon.classification import BaseClassifier
     from aeon.regression import BaseRegressor
 except ImportError:
-    raise ImportError(
-        'training.estimators.for_aeon needs aeon, of the extra train: pip install "aeon>=1.4,<2"'
-    ) from None
+    raise ImportError('training.estimators.for_aeon needs aeon: pip install "aeon>=1.4,<2"') from None
 
 from . import hydra, networks
 from .base import NetworkEstimator

@@ -176,5 +176,5 @@ def _multirocket(estimator: HydraClassifier, series: Series) -> Any:
     try:
         from aeon.transformations.collection.convolution_based import MultiRocket
     except ImportError:
-        raise ImportError('multirocket=True needs aeon, of the extra train: pip install "aeon>=1.4,<2"') from None
+        raise ImportError('multirocket=True needs aeon: pip install "aeon>=1.4,<2"') from None
     return MultiRocket(random_state=_seed(estimator))

@@ -18,7 +18,7 @@ from . import hydra_features
 class HydraRidge(NamedTuple):
     """The random kernels, the scaling of their features, and the ridge classifier on them.
 
-    `scaling` is the mean and the deviation of `sparse_scaling`. `coefficients` are (rows, features) and `intercept`
+    `scaling` is what `sparse_scaling` returns. `coefficients` are (rows, features) and `intercept`
     (rows,): one row for two classes, else one per class. `numbers` are the class numbers in the training set, and
     `classes` is the number of classes of the data.
     """
@@ -65,9 +65,10 @@ def softmax_of_scores(scores: Array) -> Array:
 
 
 def sparse_scaling(features: Array) -> tuple[Array, Array]:
-    """The mean of each feature's square root, and its deviation plus the fourth power of its fraction of zeros.
+    """The mean of each feature's square root, and its standard deviation plus a term for its zeros.
 
-    Without the second term, a feature that is rarely nonzero would be scaled up to the size of the others.
+    The term is the fourth power of the fraction of zeros. Without it, a feature that is rarely nonzero would be
+    scaled up to the size of the others.
     """
     roots = np.sqrt(np.maximum(features, 0))
     zeros = (roots == 0).mean(0) ** 4 + 1e-8
@@ -75,7 +76,7 @@ def sparse_scaling(features: Array) -> tuple[Array, Array]:
 
 
 def scaled(features: Array, scaling: tuple[Array, Array]) -> Array:
-    """Square roots minus their mean, divided by their deviation; zeros stay zero.
+    """Square roots minus `scaling[0]`, divided by `scaling[1]`; zeros stay zero.
 
     >>> scaled(np.array([[0.0, 4.0]]), (np.array([1.0, 1.0]), np.array([2.0, 2.0]))).tolist()
     [[0.0, 0.5]]

@@ -116,14 +116,14 @@ def _parts(data: Dataset, held_out: Dataset | None) -> dict[str, Examples]:
 
 
 def _evaluate(model: HydraRidge, examples: Examples, data: Dataset) -> report.Result:
-    shares, labels = model.probabilities(examples.x, examples.lengths), np.asarray(examples.y)
-    predicted = shares.argmax(-1)
+    probabilities, labels = model.probabilities(examples.x, examples.lengths), np.asarray(examples.y)
+    predicted = probabilities.argmax(-1)
     return report.Result(
-        float(losses.probability_cross_entropy_reference(shares, labels)),
+        float(losses.probability_cross_entropy_reference(probabilities, labels)),
         float((predicted == labels).mean()),
-        shares,
+        probabilities,
         classes=tuple(class_scores(labels, predicted, data.y_train, data.classes)),
-        calibration=calibration(shares, labels),
+        calibration=calibration(probabilities, labels),
     )
 
 

@@ -8,7 +8,7 @@ from .builder import ModelBuilder
 
 WIDTHS, BLOCKS, KERNEL_SIZE, EPSILON = (64, 128), 2, 7, 1e-6
 # Shorter series are not downsampled by the first layer.
-SHORT = 128
+MIN_STRIDED_LENGTH = 128
 
 
 def convnext(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
@@ -22,7 +22,7 @@ def convnext(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
     (19, 128)
     """
     builder = ModelBuilder()
-    patch = 4 if shape[0] >= SHORT else 1
+    patch = 4 if shape[0] >= MIN_STRIDED_LENGTH else 1
     stem = [layers.Conv1D(WIDTHS[0], 4, stride=patch, padding="same"), _normalization()]
     at = builder.chain("stem", stem, "x")
     for stage, width in enumerate(WIDTHS):

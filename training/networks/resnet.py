@@ -22,8 +22,8 @@ def resnet(outputs: int, shape: tuple[int, int] = (0, 1)) -> Model:
     for block, filters in enumerate((64, 128, 128)):
         body = [*conv_block(filters, 8), *conv_block(filters, 5), *conv_block(filters, 3)[:-1]]
         widened = [layers.Conv1D(filters, 1, padding="same")] if channels != filters else []
-        changed = builder.chain(f"{block}.body", body, at)
-        past = builder.chain(f"{block}.past", [*widened, layers.BatchNormalization()], at)
-        total = builder.add(f"{block}.sum", layers.Add(), changed, past)
+        residual = builder.chain(f"{block}.body", body, at)
+        shortcut = builder.chain(f"{block}.past", [*widened, layers.BatchNormalization()], at)
+        total = builder.add(f"{block}.sum", layers.Add(), residual, shortcut)
         at, channels = builder.add(f"{block}.relu", layers.Activation("relu"), total), filters
     return builder.build_classifier(at, outputs)

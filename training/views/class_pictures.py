@@ -1,4 +1,4 @@
-"""Pictures of all results of a classification: the confusion matrix and the reliability diagram."""
+"""Pictures that summarize a classification: the confusion matrix and the reliability diagram."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..tasks.metrics import Calibration
 from .style import FAINT, TEST, TRAIN, WIDTH, png, short
 
 # The largest number of classes whose counts fit into the cells.
-MOST_COUNTED = 20
+MAX_COUNTED_CLASSES = 20
 
 
 def confusion_matrix(
@@ -21,7 +21,7 @@ def confusion_matrix(
     """How many of each class (row) were predicted as each class (column); labels and predictions are (n,)."""
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (labels, predicted), 1)
-    many = len(classes) > MOST_COUNTED
+    many = len(classes) > MAX_COUNTED_CLASSES
     side = min(2.8 + 0.35 * len(classes), 12 if many else WIDTH)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()

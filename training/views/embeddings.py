@@ -13,7 +13,7 @@ from ..arrays import Array, Tree
 from ..tasks import Examples, Task
 
 # The largest number of points that a picture has room for.
-MOST = 1000
+MAX_POINTS = 1000
 
 
 def spread(count: int) -> Array:
@@ -22,7 +22,7 @@ def spread(count: int) -> Array:
     >>> spread(3), len(spread(5000)), spread(5000)[-1]
     (array([0, 1, 2]), 1000, np.int64(4999))
     """
-    return np.linspace(0, count - 1, min(count, MOST)).round().astype(int)
+    return np.linspace(0, count - 1, min(count, MAX_POINTS)).round().astype(int)
 
 
 def embed(task: Task, params: Tree, state: Tree, examples: Examples) -> Array:
@@ -67,6 +67,6 @@ def plane(points: Array) -> tuple[Array, Array, Array]:
     _, sizes, axes = np.linalg.svd(points - center, full_matrices=False)
     variances = np.zeros(2)
     two = np.zeros((2, points.shape[1]))
-    real = min(2, int((sizes > 1e-12 * max(sizes[0], 1e-300)).sum())) if len(sizes) else 0
-    two[:real], variances[:real] = axes[:real], sizes[:real] ** 2
+    rank = min(2, int((sizes > 1e-12 * max(sizes[0], 1e-300)).sum())) if len(sizes) else 0
+    two[:rank], variances[:rank] = axes[:rank], sizes[:rank] ** 2
     return center, two, variances / max(float((sizes**2).sum()), np.finfo(float).tiny)

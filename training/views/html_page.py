@@ -111,11 +111,16 @@ def table(
     With `is_stacked`, a narrow screen shows the cells of a row one below the other, each after its heading.
     """
     kinds = {**dict.fromkeys(nowrap, "nowrap"), **dict.fromkeys(numbers, "number")}
-    sides = [f' class="{kinds[head]}"' if head in kinds else "" for head in heads]
-    head = "".join(f'<th scope="col"{side}>{escape(name)}</th>' for name, side in zip(heads, sides, strict=True))
+    attributes = [f' class="{kinds[head]}"' if head in kinds else "" for head in heads]
+    head = "".join(
+        f'<th scope="col"{attribute}>{escape(name)}</th>' for name, attribute in zip(heads, attributes, strict=True)
+    )
     names = [f' data-head="{escape(head)}"' if is_stacked else "" for head in heads]
     lines = (
-        "".join(f"<td{side}{name}>{escape(cell)}</td>" for side, name, cell in zip(sides, names, row, strict=True))
+        "".join(
+            f"<td{attribute}{name}>{escape(cell)}</td>"
+            for attribute, name, cell in zip(attributes, names, row, strict=True)
+        )
         for row in rows
     )
     body = "".join(f"<tr>{line}</tr>\n" for line in lines)

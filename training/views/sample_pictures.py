@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from ..arrays import Array
 from ..tasks import Examples, Task
-from .series_pictures import MOST_CLASSES
+from .series_pictures import MAX_CLASSES_IN_LEGEND
 from .style import FAINT, TEST, TRAIN, WIDTH, class_colors, label_grid, legend_label, png
 
 ROWS, COLUMNS = 3, 2
@@ -57,7 +57,7 @@ def segmented(task: Task, examples: Examples, output: Array, part: str) -> bytes
         axes.set_ylim(places["predicted"] - step, highest + step / 2)
         axes.set_xlim(-0.5, examples.x.shape[1] - 0.5)
         axes.set_yticks(list(places.values()), list(places))
-    if len(task.classes) <= MOST_CLASSES:
+    if len(task.classes) <= MAX_CLASSES_IN_LEGEND:
         pairs = zip(colors, task.classes, strict=True)
         handles = [Patch(color=color, label=legend_label(name)) for color, name in pairs]
         figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)

@@ -17,7 +17,7 @@ from .style import CLASS_COLORS, MARKERS, TEST, TRAIN, WIDTH, label_grid, legend
 SHOWN = 12
 COLUMNS = 2
 # The largest number of classes that a legend has room for.
-MOST_CLASSES = 20
+MAX_CLASSES_IN_LEGEND = 20
 # The filling of the marks of each part of the data.
 FILLINGS: dict[str, dict[str, Any]] = {
     "training": {"fillstyle": "none", "alpha": 0.7},
@@ -97,7 +97,7 @@ def embeddings(points: dict[str, Array], labels: dict[str, Array], classes: Sequ
     its filling.
     """
     center, axes, shares = vectors.plane(points["training"][vectors.spread(len(points["training"]))])
-    few = len(classes) <= MOST_CLASSES
+    few = len(classes) <= MAX_CLASSES_IN_LEGEND
     figure = Figure(figsize=(WIDTH, 5.4 + 0.25 * (-(-len(classes) // 3) if few else 0)), layout="constrained")
     place = figure.subplots()
     for part, own in points.items():

@@ -17,7 +17,7 @@ from typing import Any
 from ..core.learner import Row
 from ..errors import UserError, first_line, tell
 
-EXTRA = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow>=3,<4"'
+EXTRA = '--tracker mlflow needs MLflow: pip install "mlflow>=3,<4"'
 EXPERIMENT = "jconv"
 # MLflow's limit for the text of a parameter.
 MAX_PARAMETER_LENGTH = 6000

@@ -54,7 +54,7 @@ class GraphBuilder:
         # For a value that is the same array as an earlier value in Keras, that value.
         self._same_array: dict[str, str] = {}
         self._dtypes: dict[str, str] = {}
-        # For a comparison of each feature with a number, the mask of all features together, and its input.
+        # For a `not_equal` with a number: the `MaskOf` that begins with this operation, and its input.
         self._compared: dict[str, tuple[MaskOf, Names]] = {}
 
     def add(self, name: str, layer: Layer, inputs: Names, key: str | None = None, place: str = "") -> str:
@@ -87,7 +87,7 @@ class GraphBuilder:
         """The value of output `index` of a value. Raises `KerasFileError` if it has no such output."""
         if not is_tuple_of_shapes(self.shapes[value]):
             if index:
-                raise KerasFileError(f"{value!a} has one output, and number {index} is read")
+                raise KerasFileError(f"{value!a} has one output, but the output with index {index} is read")
             return value
         if (value, index) not in self._picked:
             name = self._picked[value, index] = self.add(f"{value}[{index}]", Pick(index), (value,))

@@ -147,7 +147,7 @@ class FunctionalReader:
         if isinstance(found, str):
             return self._reader.builder.output(found, ref.tensor)
         if ref.tensor >= len(found):
-            self._config.fail(f"{name!a} has {len(found)} outputs, and number {ref.tensor} is read")
+            self._config.fail(f"{name!a} has {len(found)} outputs, but the output with index {ref.tensor} is read")
         return found[ref.tensor]
 
 

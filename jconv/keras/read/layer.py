@@ -190,7 +190,7 @@ def dtype_of(config: Config) -> str:
     def read(value: Any) -> str:
         if isinstance(value, dict):
             if value.get("class_name") not in ("DTypePolicy", "Policy"):
-                raise ValueError("must be a type or a DTypePolicy; quantized layers are not read")
+                raise ValueError("must be a type or a DTypePolicy; quantized layers are not supported")
             inner = value.get("config")
             value = inner.get("name") if isinstance(inner, dict) else None
         if value is None:
@@ -214,7 +214,7 @@ def _check_unused_keys(config: Config, allows_null: bool) -> None:
     """Refuse options that were not read. `allows_null` is for a supplied class: its author's options may be null."""
     for key in UNSUPPORTED:
         if config.has(key):
-            config.fail(f"{key}={shortened(config.values[key])} is not read; save the model without it")
+            config.fail(f"{key}={shortened(config.values[key])} is not supported; save the model without it")
     for key in config.unused_keys():
         if not IGNORED.fullmatch(key) and not (allows_null and not config.has(key)):
             config.fail(f"the option {key!a} (value {shortened(config.values[key])}) is not supported")

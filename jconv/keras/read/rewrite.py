@@ -14,7 +14,7 @@ from ..kinds.config import objects_in
 from ..kinds.kind import CustomActivation, is_lambda
 
 KERAS_1_OPTIONS = frozenset({"nb_filter", "border_mode", "subsample_length", "inner_activation", "W_regularizer"})
-# The same for options that classes of other authors may have too, by class.
+# Options that only these classes of Keras 1 had, but custom classes may have too.
 KERAS_1_CLASS_OPTIONS = {
     **dict.fromkeys(("Dense", "LSTM", "GRU", "SimpleRNN"), frozenset({"output_dim", "init"})),
     **{"Embedding": frozenset({"init"}), "Dropout": frozenset({"p"}), "BatchNormalization": frozenset({"mode"})},

@@ -84,7 +84,7 @@ def read_loss(value: Any, weights: Any, names: tuple[str, ...], keras_names: lis
 
 
 def read_output_names(config: Mapping[str, Any], names: tuple[str, ...]) -> list[str]:
-    """The names in Keras's losses of the outputs of a complete model's config; in jconv they are `names`."""
+    """The names that Keras's losses use for the outputs, from the config of a complete model; jconv uses `names`."""
     inner = Config(config, "config").get("config", as_dict)
     if "output_layers" not in inner:
         last = inner.get("layers", [{}])[-1].get("config", {}).get("name", names[0])

@@ -110,11 +110,11 @@ class GlobalAveragePooling1D(_GlobalPooling):
         """The mean of all samples so far; NaN before the first."""
         total: RunningMean = take_rows(stream, slots)
         sequence, mask = x if self.has_several_inputs else (x, jnp.ones(x.shape[:2], bool))
-        counts = (mask != 0)[..., None]
-        added = jnp.where(counts, sequence.astype(total.sum.dtype), 0).sum(axis=1) - total.error
+        valid = (mask != 0)[..., None]
+        added = jnp.where(valid, sequence.astype(total.sum.dtype), 0).sum(axis=1) - total.error
         # Kahan summation, so that the rounding error does not grow with the length of the stream.
         summed = total.sum + added
-        number = total.number + counts.sum(axis=(1, 2), dtype=jnp.int32)
+        number = total.number + valid.sum(axis=(1, 2), dtype=jnp.int32)
         total = RunningMean(summed, (summed - total.sum) - added, number)
         y = (total.sum / number[:, None].astype(total.sum.dtype)).astype(sequence.dtype)
         return y[:, None] if self.keepdims else y, put_rows(stream, total, slots)

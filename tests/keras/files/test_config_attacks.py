@@ -185,7 +185,10 @@ REFERENCES = {
     "unknown_layer": (functional(conv(reads=("x",))), "'x', which does not exist"),
     "unknown_output": (functional(conv(), outputs=[["x", 0, 0]]), "the output 'x' does not exist"),
     "unknown_call": (functional(conv(), outputs=[["conv1d", 3, 0]]), "call 3 of 'conv1d' does not exist"),
-    "unknown_number": (functional(conv(), outputs=[["conv1d", 0, 3]]), "has one output, and number 3 is read"),
+    "unknown_number": (
+        functional(conv(), outputs=[["conv1d", 0, 3]]),
+        "has one output, but the output with index 3 is read",
+    ),
     "negative": (functional(conv(), outputs=[["conv1d", -1, 0]]), "counted from 0"),
     "booleans": (functional(conv(), outputs=[["conv1d", False, False]]), "[layer, call, output]"),
     "a_list_as_name": (functional(conv(), outputs=[[["a"], 0, 0]]), "[layer, call, output]"),

@@ -50,20 +50,24 @@ def test_arrays_equal_what_h5py_wrote():
 
 
 def test_compact_arrays_and_bfloat16_are_read():
-    half = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
+    bfloat16_array = np.arange(6).reshape(2, 3).astype(ml_dtypes.bfloat16)
     with new_hdf5() as (file, done):
         layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         layout.set_layout(h5py.h5d.COMPACT)
         space = h5py.h5s.create_simple((6,))
         h5py.h5d.create(file.id, b"compact", h5py.h5t.IEEE_F32LE, space, layout)
         file["compact"][:] = np.arange(6)
-        for name, array in (("opaque", half), ("uint16", half.astype(np.uint16)), ("float32", half.astype(np.float32))):
+        for name, array in (
+            ("opaque", bfloat16_array),
+            ("uint16", bfloat16_array.astype(np.uint16)),
+            ("float32", bfloat16_array.astype(np.float32)),
+        ):
             file.create_dataset(name, data=array).attrs["dtype"] = "bfloat16"
         arrays = open_arrays(done())
     np.testing.assert_array_equal(arrays.read("compact"), np.arange(6, dtype=np.float32))
     for name in ("opaque", "uint16", "float32"):
         assert arrays.read(name).dtype == ml_dtypes.bfloat16
-        np.testing.assert_array_equal(arrays.read(name), half)
+        np.testing.assert_array_equal(arrays.read(name), bfloat16_array)
 
 
 def test_string_attributes_are_read():

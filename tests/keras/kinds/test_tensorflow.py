@@ -130,8 +130,8 @@ def test_functions_with_other_arguments_equal_numpy(name: str, tmp_path: Path) -
     [({"function": "identity"}, {}, "TFOpLambda"), (None, {}, "TensorFlowOpLayer")],
 )
 def test_identity_passes_gradients(config: Any, call: Any, class_name: str, tmp_path: Path) -> None:
-    made = archive_of(class_name, graph_config("Identity", {}) if config is None else config, ["in0", 0, 0, call])
-    model, params, state = jconv.keras.load(saved(tmp_path, made))
+    content = archive_of(class_name, graph_config("Identity", {}) if config is None else config, ["in0", 0, 0, call])
+    model, params, state = jconv.keras.load(saved(tmp_path, content))
     assert np.array_equal(jax.grad(lambda x: model.apply(params, state, x)[0].sum())(X), np.ones_like(X))
 
 

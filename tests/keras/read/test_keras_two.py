@@ -126,10 +126,10 @@ def test_masks_are_merged_as_in_keras_2(tmp_path: Path) -> None:
     x = np.float32([0, 1, 2, 4])[None, :, None]
     y = ours.apply(params, state, x)[0]
     masked, other = x * (x != 0), x * (x != 1)
-    counted = slice(2, None)
-    assert y["Add_mean"][0, 0] == (masked + other + x)[0, counted].mean()
+    valid = slice(2, None)
+    assert y["Add_mean"][0, 0] == (masked + other + x)[0, valid].mean()
     assert (y["Multiply"] == masked * other * x).all()
-    assert y["Multiply_mean"][0, 0] == (masked * other * x)[0, counted].mean()
+    assert y["Multiply_mean"][0, 0] == (masked * other * x)[0, valid].mean()
     assert (y["Maximum"] == np.maximum(np.maximum(masked, other), x)).all()
 
 
@@ -144,8 +144,8 @@ def test_files_of_keras_2_15_have_the_recorded_outputs(name: str, tmp_path: Path
     x = [stored[name] for name in ours.inputs]
     y = jax.jit(ours.apply)(params, state, dict(zip(ours.inputs, x, strict=True)))[0]
     assert {name: deviation(y[name], stored[name]) < 1e-5 for name in ours.outputs} == dict.fromkeys(ours.outputs, True)
-    counts = (stored["first"] != 0).any(-1)
+    valid = (stored["first"] != 0).any(-1)
     for name, have in zip(ours.outputs, returned_outputs(tmp_path, read, x), strict=True):
         # Attention outputs of masked queries are not compared, because they differ between versions of Keras.
-        where = counts if name == "multi_head_attention" else ...
+        where = valid if name == "multi_head_attention" else ...
         assert deviation(np.asarray(have)[where], stored[name][where]) < 1e-5, name

@@ -13,7 +13,7 @@ def prelu(*shape, **options):
     return layer
 
 
-FIRST = {"data_format": "channels_first"}
+CHANNELS_FIRST = {"data_format": "channels_first"}
 
 CASES = {
     "layers as activations": Case(
@@ -24,7 +24,7 @@ CASES = {
             "einsum": lambda x: kl.EinsumDense("abc,cd->abd", (None, 5), activation=prelu(6, 5, shared_axes=[1]))(x),
             "conv": lambda x: kl.Conv1D(3, 2, activation=prelu(5, 3, shared_axes=[1]))(x),
             "conv_over_time": lambda x: kl.Conv1D(3, 2, activation=kl.Softmax(axis=1))(x),
-            "conv_first": lambda x: kl.Conv1D(3, 2, activation=kl.Softmax(axis=1), **FIRST)(x),
+            "conv_first": lambda x: kl.Conv1D(3, 2, activation=kl.Softmax(axis=1), **CHANNELS_FIRST)(x),
             "depthwise": lambda x: kl.DepthwiseConv1D(2, activation=kl.ReLU(1.0, 0.1, 0.2))(x),
             "separable": lambda x: kl.SeparableConv1D(3, 2, activation=prelu(5, 3))(x),
             "transpose": lambda x: kl.Conv1DTranspose(3, 2, activation=kl.ELU(0.5))(x),

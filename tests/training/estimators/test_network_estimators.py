@@ -152,7 +152,7 @@ def test_it_must_be_fitted_first():
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    with pytest.raises(ImportError, match=r"^training\.estimators needs scikit-learn, of the extra estimators: pip "):
+    with pytest.raises(ImportError, match=r"^training\.estimators needs scikit-learn: pip "):
         _ = estimators.FCNClassifier
     with pytest.raises(AttributeError, match="has no attribute 'Unknown'"):
         _ = estimators.Unknown

@@ -16,7 +16,7 @@ def count_trained(model, shape):
 
 
 def test_networks_have_the_sizes_of_the_papers():
-    # Convolutions with a bias, and two numbers of batch normalization for each filter.
+    # Convolutions with a bias, and two parameters of batch normalization for each filter.
     first = 576 + 20_544 + 12_352 + 3 * 128 + 128 + 128
     second = 65_664 + 82_048 + 49_280 + 3 * 256 + 8_320 + 256
     third = 131_200 + 82_048 + 49_280 + 3 * 256 + 256
@@ -39,12 +39,12 @@ def test_several_channels_are_reduced_first():
 @pytest.mark.parametrize("length", [1, 2, 24, 150, 1460])
 def test_the_last_output_reads_the_first_sample(build, length):
     model = build(2, (length, 1))
-    reach = {node.name: node.layer for node in model.nodes if isinstance(node.layer, layers.Conv1D)}
+    convolutions = {node.name: node.layer for node in model.nodes if isinstance(node.layer, layers.Conv1D)}
     # Of two parallel convolutions, one counts.
-    sees = 1 + sum(
-        (layer.kernel_size - 1) * layer.dilation for name, layer in reach.items() if not name.endswith("tanh")
+    reach = 1 + sum(
+        (layer.kernel_size - 1) * layer.dilation for name, layer in convolutions.items() if not name.endswith("tanh")
     )
-    assert length <= sees < max(4 * length, 16)
+    assert length <= reach < max(4 * length, 16)
 
 
 @pytest.mark.default_cases(8)

@@ -56,8 +56,8 @@ def test_validation_is_a_run_of_its_own(tmp_path):
 def test_a_resumed_run_discards_the_events_after_its_checkpoint(tmp_path):
     with tensorboard.opened(tmp_path, "accuracy", 4) as log:
         log(_rows(5)[0])
-    _, begun, first = _events(tmp_path / "training")
-    assert begun.step == first.step == 5 and begun.session_log.status == begun.session_log.START
+    _, start, first = _events(tmp_path / "training")
+    assert start.step == first.step == 5 and start.session_log.status == start.session_log.START
 
 
 def test_a_full_disk_is_reported_once_and_training_continues(tmp_path, monkeypatch, capsys):
@@ -78,7 +78,7 @@ def test_a_full_disk_is_reported_once_and_training_continues(tmp_path, monkeypat
     assert capsys.readouterr().err == words.replace("No space left on device", "Not a directory")
 
 
-def test_a_missing_package_names_the_extra(monkeypatch, capsys):
+def test_the_message_for_a_missing_package_says_how_to_install_it(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     assert fit.main(["--tensorboard"]) == 2
     words = 'fit: --tensorboard needs tensorboardX: pip install "tensorboardX>=2.6,<3"\n'

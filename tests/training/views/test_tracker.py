@@ -99,7 +99,7 @@ def test_a_failure_is_reported_once_and_training_continues(mlflow, capsys):
 def test_a_missing_package_names_the_extra(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     assert fit.main(["--tracker", "mlflow", "--out", str(tmp_path / "run")]) == 2
-    words = '--tracker mlflow needs MLflow, of the extra mlflow: pip install "mlflow>=3,<4"'
+    words = '--tracker mlflow needs MLflow: pip install "mlflow>=3,<4"'
     assert capsys.readouterr() == ("", f"fit: {words}\n")
 
 
