@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..algorithms.shared.operands import accumulation_dtype, upcast
 from ..geometry import Geometry
@@ -36,7 +37,7 @@ def forward(
     if window.mode == "zeros" and not window.low_depends_on_length:
         return bilinear.forward(x, kernel, replace(geometry, groups=groups), **how), out
     padded_length = (geometry.out_length - 1) * window.stride + geometry.reach
-    at = jnp.arange(padded_length) - window.low(sequences)
+    at = jnp.arange(padded_length, dtype=np.int32) - window.low(sequences)
     padded = take(upcast(x), at, sequences.begin, sequences.end, window.mode)[0].astype(x.dtype)
     valid = Geometry(padded_length, window.kernel_size, window.stride, dilation=window.dilation, groups=groups)
     return bilinear.forward(padded, kernel, valid, **how), out

@@ -69,7 +69,7 @@ class Sequences:
 
     def valid(self, length: int) -> jax.Array:
         """Whether each of the first `length` positions has a sample: booleans (..., length)."""
-        at = jnp.arange(length)
+        at = jnp.arange(length, dtype=np.int32)
         return (self.begin <= at) & (at < self.end)
 
     def replace_padding(self, x: Any, fill: Any = 0) -> jax.Array:

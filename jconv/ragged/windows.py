@@ -73,9 +73,9 @@ def read_windows(x: jax.Array, sequences: Sequences, window: Window, fill: Any =
     """
     length = x.shape[-2]
     out_length = length if sequences.packed else window.geometry(length).out_length
-    offsets = np.arange(window.kernel_size) * window.dilation
+    offsets = np.arange(window.kernel_size, dtype=np.int32) * np.int32(window.dilation)
     begin, end = sequences.begin, sequences.end
-    first = begin + (jnp.arange(out_length) - begin) * window.stride - window.low(sequences)
+    first = begin + (jnp.arange(out_length, dtype=np.int32) - begin) * window.stride - window.low(sequences)
     at = first[..., None] + offsets
     if not has_fixed_offsets(sequences, window):
         bounds = _per_tap(begin, window), _per_tap(end, window)
@@ -100,7 +100,7 @@ def iterate_taps(x: jax.Array, sequences: Sequences, window: Window) -> Iterator
     Requires `has_fixed_offsets`.
     """
     length, low = x.shape[-2], window.geometry(x.shape[-2]).low
-    padded, position = _pad_zeros(x, window, length), jnp.arange(length)
+    padded, position = _pad_zeros(x, window, length), jnp.arange(length, dtype=np.int32)
     for k in range(window.kernel_size):
         at = position + k * window.dilation - low
         is_sample = (sequences.begin <= at) & (at < sequences.end)
@@ -138,7 +138,7 @@ def shift(x: jax.Array, sequences: Sequences, offset: Any) -> jax.Array:
 
     `offset` is an integer, or an array with one for each position.
     """
-    return take(x, jnp.arange(x.shape[-2]) + offset, sequences.begin, sequences.end)[0]
+    return take(x, jnp.arange(x.shape[-2], dtype=np.int32) + offset, sequences.begin, sequences.end)[0]
 
 
 def _per_tap(bound: jax.Array, window: Window) -> jax.Array:

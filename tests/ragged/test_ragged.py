@@ -364,3 +364,12 @@ def test_one_by_one_raises_errors_other_than_short_input(extents):
 def test_layers_return_nothing_for_a_short_row(alone):
     y, out = reference.one_by_one(alone, np.ones((2, 8, 1)), lengths=[8, 3])
     assert out.tolist() == [len(y[0]), 0] and not y[1].any()
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"padding_mode": "reflect"}], ids=str)
+def test_strict_dtype_promotion_in_programs_with_64_bit_types(options):
+    x, params = np.ones((2, 9, 4), np.float32), {"kernel": np.ones((3, 4, 4), np.float32)}
+    lengths, ids = np.array([9, 4]), np.array([[0] * 5 + [1] * 4] * 2)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
+        assert jconv.conv1d(params, x, padding="same", lengths=lengths, **options)[0].dtype == np.float32
+        assert jconv.conv1d(params, x, padding="same", segment_ids=ids, **options)[0].dtype == np.float32
