@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"compare: {error}", file=sys.stderr)
         return MISTAKE
+    except OSError as error:
+        print(f"compare: {error.filename}: cannot be read: {error.strerror}", file=sys.stderr)
+        return MISTAKE
     return 0
 
 

@@ -64,8 +64,11 @@ def tell(message: str) -> None:
 
 def say(message: str, file: Any = None) -> None:
     """Print a message, by default on standard output. As for `tell`, a failure must not end a run and is ignored."""
+    file = sys.stdout if file is None else file
+    # Characters that the encoding of the output lacks become escapes.
+    encoding = getattr(file, "encoding", None) or "utf-8"
     with suppress(UserError):
-        output(f"{message}\n", file)
+        output(message.encode(encoding, "backslashreplace").decode(encoding) + "\n", file)
 
 
 def output(text: str, file: Any = None) -> None:
@@ -73,9 +76,10 @@ def output(text: str, file: Any = None) -> None:
     file = sys.stdout if file is None else file
     try:
         print(text, end="", flush=True, file=file)
-    except (OSError, UnicodeEncodeError) as error:
+    except OSError as error:
         # Otherwise Python tries to write the same text again when the process ends.
         with suppress(OSError), open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), file.fileno())
-        why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
-        raise UserError(f"standard output: cannot be written to: {why}") from None
+        raise UserError(f"standard output: cannot be written to: {error.strerror or first_line(error)}") from None
+    except UnicodeEncodeError as error:
+        raise UserError(f"standard output: cannot be written to: {first_line(error)}") from None

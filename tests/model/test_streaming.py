@@ -18,7 +18,7 @@ from jconv import layers as jl
 from jconv.layers.operations.operands import Input, Slice
 
 
-def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
+def random_arrays(model: Model, seed: int = 0) -> tuple[Any, Any]:
     """Random params and state in float64."""
     rng = np.random.default_rng(seed)
     params, state = jax.eval_shape(model.init, jax.random.key(seed))
@@ -26,14 +26,14 @@ def drawn(model: Model, seed: int = 0) -> tuple[Any, Any]:
     return params, jax.tree.map(lambda a: np.abs(rng.normal(size=a.shape)) + 0.1, state)
 
 
-def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], **begun: Any) -> list[Any]:
+def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], **options: Any) -> list[Any]:
     """The outputs of each step: for chunks of these lengths, then for the rest of `x` as the last chunk.
 
-    `begun` are the options of `stream_init`.
+    `options` are those of `stream_init`.
     """
     length = jax.tree.leaves(x)[0].shape[1]
     dtype = jax.tree.map(lambda a: a.dtype, x)
-    stream = model.stream_init(params, state, (2,), dtype=dtype, **begun)
+    stream = model.stream_init(params, state, (2,), dtype=dtype, **options)
     # Compiling for each chunk length takes less time than running each operation separately.
     step = jax.jit(model.stream_step, static_argnames="last")
     outputs, at = [], 0
@@ -45,12 +45,12 @@ def streamed(model: Model, params: Any, state: Any, x: Any, chunks: list[int], *
     return outputs
 
 
-def check(model: Model, x: Any, chunks: list[int], **begun: Any) -> None:
+def check(model: Model, x: Any, chunks: list[int], **options: Any) -> None:
     """Checks that the outputs of the stream equal `apply`."""
     with jax.enable_x64(True):
-        params, state = drawn(model)
+        params, state = random_arrays(model)
         complete, _ = jax.jit(model.apply)(params, state, x)
-        outputs = streamed(model, params, state, x, chunks, **begun)
+        outputs = streamed(model, params, state, x, chunks, **options)
         for name in model.outputs:
             wanted = complete if len(model.outputs) == 1 else complete[name]
             found = outputs if len(model.outputs) == 1 else [y[name] for y in outputs]
@@ -196,7 +196,7 @@ def test_branches_wait_for_each_other() -> None:
     model = Model(nodes, ("x",), ("both",), ((None, 4),))
     check(model, sequence(), [1, 0, 6, 1])
     assert (model.latency, model.receptive_field) == (4, 9)
-    params, state = drawn(model)
+    params, state = random_arrays(model)
     stream = model.stream_init(params, state, (2,))
     _, stream = model.stream_step(params, state, stream, jnp.ones((2, 6, 4)))
     assert [None if a is None else a.shape[1] for a in stream.parts.waiting["both"]] == [3, None, 4]
@@ -222,7 +222,7 @@ def test_a_streamed_u_net_equals_apply() -> None:
     model = Model(nodes, ("x",), ("y",), ((None, 4),))
     check(model, sequence(), [3, 3, 3, 8])
     # The delay of each output, measured sample by sample.
-    params, state = drawn(model)
+    params, state = random_arrays(model)
     stream, ready = model.stream_init(params, state, (2,)), 0
     step, late = jax.jit(model.stream_step), []
     for at in range(40):
@@ -306,7 +306,7 @@ def test_a_step_after_the_last_is_an_error(layer: jl.Layer) -> None:
 def test_gradients_of_a_stream_equal_apply() -> None:
     with jax.enable_x64(True):
         model = sequential([jl.Conv1D(3, 3, padding="same"), jl.GRU(3, return_sequences=True)], input_shape=(None, 4))
-        params, state = drawn(model)
+        params, state = random_arrays(model)
         x = sequence(10)
 
         def loss(params: Any) -> jax.Array:

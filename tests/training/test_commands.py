@@ -74,6 +74,18 @@ def test_standard_output_that_cannot_be_written_does_not_end_a_run(call, code):
     assert (done.returncode, done.stderr) == (code, message if code else "")
 
 
+def test_messages_are_printed_in_any_encoding():
+    """Characters that the encoding lacks become escapes in messages, and an error in results."""
+    script = "from training.errors import *\nsay('caf\xe9')\nsay('tea')\noutput('caf\xe9')"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
+    assert done.stdout == "caf\\xe9\ntea\n"
+    assert done.stderr.endswith(
+        "standard output: cannot be written to: 'ascii' codec can't encode character "
+        "'\\xe9' in position 3: ordinal not in range(128)\n"
+    )
+
+
 def test_commands_print_with_functions_that_survive_a_failure():
     """`print` to standard output would raise at the first message of a run."""
     for name in ("fit", "predict", "compare", "sweep", "commands/folds", "estimators/hydra_run"):

@@ -5,6 +5,7 @@ Every error in a file is a `UserError` in one line; positions in its message cou
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -217,7 +218,7 @@ def check_varies(data: Dataset) -> None:
 def _read(source: str, channels_first: bool = False) -> Dataset:
     """As `load`, but constant channels are allowed."""
     path = Path(source)
-    if source not in BUILT_IN and (path.suffix or path.exists()):
+    if source not in BUILT_IN and (path.suffix or os.path.exists(path)):
         return _dataset(path.stem.removesuffix("_TRAIN"), readers.read(path, channels_first))
     readers.check_channels_first(source, channels_first)
     if source == "gunpoint":

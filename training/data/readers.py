@@ -7,6 +7,7 @@ content cannot be read, a `UserError` names the file and the place. `datasets.py
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +29,8 @@ def read(path: Path, channels_first: bool = False) -> list[DataPart]:
 
     Raises `UserError` for a missing or unreadable file, an unsupported suffix, and content that is not a data set.
     """
-    if not path.exists():
+    # Unlike `Path.exists`, False for a name that is too long for the file system.
+    if not os.path.exists(path):
         raise UserError(f"{path}: no such file")
     if path.is_dir():
         raise UserError(f"{path} is a folder; give a file in it")

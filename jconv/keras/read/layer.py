@@ -44,6 +44,8 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 RANDOM_OPTIONS = ("rate", "stddev", "dropout", "recurrent_dropout")
 SEQUENTIAL = "Sequential"
 MODELS = ("Functional", "Model", SEQUENTIAL)
+# The modules of classes that are part of Keras.
+KERAS_MODULE = re.compile(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -133,13 +135,14 @@ def _kind_of_class(supplied: Any, config: Config) -> Kind:
     )
 
 
-KERAS_MODULE = re.compile(r"(keras|tensorflow\.keras|tensorflow\.python\.keras|tf_keras)(\.|$)")
+def _origin(entry: Config) -> tuple[str, str | None]:
+    """The module of a class and the name under which it is registered, None for most classes of Keras."""
+    return entry.get("module", optional(text), None) or "keras", entry.get("registered_name", optional(text), None)
 
 
 def is_of_keras(class_name: str, entry: Config) -> bool:
     """Whether a class is part of Keras, and not another one of the same name."""
-    module = entry.get("module", optional(text), None) or "keras"
-    registered = entry.get("registered_name", optional(text), None)
+    module, registered = _origin(entry)
     return KERAS_MODULE.match(module) is not None and registered in (None, class_name)
 
 
@@ -147,8 +150,7 @@ def _find_kind(class_name: str, entry: Config, config: Config) -> Kind:
     is_from_keras = is_of_keras(class_name, entry)
     if class_name in KINDS and is_from_keras:
         return KINDS[class_name]
-    module = entry.get("module", optional(text), None) or "keras"
-    registered = entry.get("registered_name", optional(text), None)
+    module, registered = _origin(entry)
     is_keras = KERAS_MODULE.match(module) is not None
     own_name = class_name.rpartition(">")[2]
     # The first versions of keras-tcn did not register the class. Those before 3.2 compute something else; they do not

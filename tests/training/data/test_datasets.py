@@ -313,6 +313,7 @@ def test_errors_of_the_file(save, tmp_path):
         "OSULeaf, PickupGestureWiimoteZ"
     )
     assert _message("series.csv") == "series.csv: no such file"
+    assert _message(f"{'a' * 300}.csv").endswith("a.csv: no such file")
     assert _message(save("a.xlsx", TABLE)) == f"a.xlsx: cannot read a file ending in .xlsx; use one of {KINDS}"
     assert _message(save("plain", TABLE)) == f"plain: cannot read a file without a suffix; use one of {KINDS}"
     (tmp_path / "folder.csv").mkdir()

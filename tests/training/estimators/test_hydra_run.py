@@ -9,8 +9,10 @@ import pytest
 
 from training import compare, fit, predict
 from training.api import load
+from training.commands.from_options import hold_out
 from training.data.datasets import Dataset
 from training.estimators import HydraClassifier, hydra_ridge
+from training.options.options import parse
 from training.views import html_page
 
 
@@ -46,9 +48,6 @@ def test_the_probabilities_equal_the_estimator(run, data):
     trained = hydra_ridge.read(run)
     assert trained is not None
     # The same kernels, scaling and ridge classifier, fitted to the series that were not held out.
-    from training.commands.from_options import hold_out
-    from training.options.options import parse
-
     remaining, _ = hold_out(parse(["--model", "hydra", "--validation", "0.2", "--seed", "3"]), data)
     classifier = HydraClassifier(random_state=3).fit(remaining.x_train.swapaxes(1, 2), remaining.y_train)
     wanted = classifier.predict_proba(data.x_test.swapaxes(1, 2))
