@@ -84,7 +84,9 @@ def init(
         shape = shape[::-1] if name in length_last else shape
         if not shape:
             raise ValueError(f"input {name!r} must be a sequence to be streamed, got an example of shape ()")
-        values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtypes[name])
+        # A type of NumPy, such as int64, becomes the type of JAX's array.
+        dtype_of_chunk = jax.dtypes.canonicalize_dtype(dtypes[name])
+        values[name] = jax.ShapeDtypeStruct((*batch_shape, 1, *shape[1:]), dtype_of_chunk)
     states: dict[str, Any] = {}
     waiting: dict[str, tuple[jax.Array | None, ...]] = {}
     for node in graph.nodes:
