@@ -182,7 +182,7 @@ def _error_message(capsys, *arguments):
 def test_mistakes_are_one_line_and_exit_code_2(tmp_path, capsys):
     run = _run(tmp_path / "a")
     assert _error_message(capsys, run, "none") == "none: no such folder"
-    assert _error_message(capsys, run, "a" * 300).endswith("a: cannot be read: File name too long")
+    assert _error_message(capsys, run, "a" * 300).endswith(": cannot be read: File name too long")
     (tmp_path / "seed=0.log").touch()
     assert _error_message(capsys, "seed=0.log") == "seed=0.log: a file, not a run folder"
     (tmp_path / "seed=0.txt").touch()
