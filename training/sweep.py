@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 import jax
 
-from .commands.from_options import build_run, check_hydra_options, hold_out, recorded_hydra_options
+from .commands.from_options import build_run, hold_out
 from .data import datasets
 from .errors import MISTAKE, Parser, UserError, output, say
+from .options import hydra
 from .options.options import FREE, HYDRA, Options, parse
 from .options.types import whole
 from .run import comparison, outcome, resume, run_folder
@@ -175,9 +176,9 @@ def _recorded_options(options: Options, load: Callable[[str, bool], datasets.Dat
     """The options that the results of a cell depend on. Raises `UserError` for an error in its options or data."""
     if options.model != HYDRA:
         return recorded_options(options, build_run(options, load).plan)
-    check_hydra_options(options)
+    hydra.check(options)
     datasets.check_classes(hold_out(options, load(options.data, options.channels == "first"))[0])
-    return recorded_hydra_options(options)
+    return hydra.recorded(options)
 
 
 def _run(

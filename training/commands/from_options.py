@@ -16,7 +16,7 @@ from ..core.precision import SIXTEEN_BIT
 from ..data import augment, datasets, splits
 from ..errors import UserError
 from ..networks import NETWORKS
-from ..options.options import FREE, Options
+from ..options.options import Options
 from ..options.types import LARGEST
 from ..tasks import (
     HORIZON,
@@ -37,11 +37,6 @@ from . import finetune
 OPTIONS_OF_TASK = {"window": "forecast", "horizon": "forecast", "target_channel": "forecast", "noise": "denoise"}
 # Tasks with outputs for each sample.
 BY_SAMPLE = ("denoise", "segment")
-HYDRA_OPTIONS = (
-    *("data", "channels", "model", "task", "validation", "fold", "folds", "seed"),
-    *("out", "overwrite", "resume", "json", "device", "skip_proof"),
-)
-"""The options that a run of Hydra has."""
 # Options that cannot change the optimizer of a file.
 NOT_FOR_KEPT_OPTIMIZER = ("schedule", "warm_up", "clip", "weight_decay", "ema")
 
@@ -230,21 +225,6 @@ def _precision(options: Options, task: Task) -> str | None:
 def _stratified(options: Options, data: datasets.Dataset) -> bool:
     """Whether each part of the data should have the same class frequencies: if each series has a class."""
     return not (data.has_fractional_labels or data.has_sample_labels or options.task == "regression")
-
-
-def check_hydra_options(options: Options) -> None:
-    """Raise `UserError` for options that do not apply to `--model hydra`."""
-    given = [name for name in options.given if name.removeprefix("--").replace("-", "_") not in HYDRA_OPTIONS]
-    if given:
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in HYDRA_OPTIONS if name != "skip_proof")
-        raise UserError(f"{given[0]} does not apply to --model hydra, which trains no network; it has {names}")
-    if options.task not in (None, "classification"):
-        raise UserError(f"--model hydra does not support --task {options.task}; it classifies series")
-
-
-def recorded_hydra_options(options: Options) -> dict[str, Any]:
-    """The options that the results of `--model hydra` depend on."""
-    return {name: getattr(options, name) for name in HYDRA_OPTIONS if name not in FREE}
 
 
 def dtype_for(options: Options) -> Any:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..commands.from_options import check_hydra_options, hold_out, recorded_hydra_options
+from ..commands.from_options import hold_out
 from ..data import datasets
 from ..data.datasets import Dataset, Series
 from ..errors import UserError, say, tell
+from ..options import hydra as hydra_options
 from ..options.options import Options
 from ..run import outcome, page, resume, run_folder
 from ..run.config import environment, fingerprint, series_counts
@@ -37,7 +38,7 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
     Raises `UserError` for options that do not apply, and for data that are not classes of series.
     """
     began = time.perf_counter()
-    check_hydra_options(options)
+    hydra_options.check(options)
     with run_folder.locked(options.out):
         run_folder.check(options.out, options.overwrite or options.resume)
         data, held_out = hold_out(options, datasets.load(options.data, options.channels == "first"))
@@ -79,7 +80,7 @@ def run(options: Options, before: Callable[[bool, str], None] | None = None) -> 
 def _config(options: Options, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
     plain = data._replace(name="", notes=())
     return {
-        "options": recorded_hydra_options(options),
+        "options": hydra_options.recorded(options),
         "fingerprints": {"data": fingerprint(plain if held_out is None else (plain, held_out.x_test))},
         "task": "classification",
         "data": options.data,

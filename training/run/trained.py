@@ -32,7 +32,7 @@ class Trained(NamedTuple):
     `kind` is a name in `tasks.TASKS`. `shape` is (length, channels) of the training inputs, which are windows if the
     task is a forecast. `length` is the length of the longest training series, and `is_fixed` says whether all have it.
     `channels_first` says whether the training arrays were (n, channels, length) in their file. `scaling` is the mean
-    and standard deviation of each channel; with `normalize_series`, each series was first standardized by itself.
+    and standard deviation of each channel; with `normalize_series`, each series was first standardized separately.
     `target` is the mean and standard deviation of the targets of a regression. A forecast has `ahead` samples of
     `channels`, counted from 0. Arrays of an ensemble of `members` have a leading axis.
     """
